@@ -1,0 +1,47 @@
+/*
+ * A plan: a recipe applied to a model's headers. Says exactly which bytes will come out, what
+ * memory, disk and time it will take, and everything that does not fit – before any work.
+ *
+ * Under a second for a model of a thousand tensors; reads headers only. A plan owns the model it
+ * was made on (whose tensors now carry `wanted`), and the layout of the output. A plan is run once.
+ */
+#ifndef COMPRESS_RECIPE_PLAN_H
+#define COMPRESS_RECIPE_PLAN_H
+
+#include "compress/base/violations.h"
+#include "compress/formats/layout.h"
+#include "compress/graph/model.h"
+#include "compress/recipe/recipe.h"
+
+struct plan_limits {
+    uint64_t memory_bytes; /* the whole budget; 0 = none. Above it: ERR_OVER_BUDGET */
+    unsigned threads;      /* that will run it, for the estimate */
+};
+
+struct plan {
+    struct arena *arena;         /* owned */
+    struct model *model;         /* owned */
+    const struct recipe *recipe; /* borrowed */
+    struct layout layout;
+    uint64_t bytes_in;
+    uint64_t bytes_out;  /* exact */
+    double ratio;        /* bytes_in / bytes_out */
+    uint64_t peak_bytes; /* predicted */
+    uint64_t disk_bytes; /* needed while running */
+    double seconds;      /* estimate */
+    struct violations warnings;
+};
+
+/* Opens the model from the resolver (borrowed, must outlive the plan), applies the recipe, lays out
+ * the output. On failure `list` holds every violation and err the summary; `list` lives in its own
+ * arena. */
+int plan_new(struct resolver *files, const struct recipe *recipe, const char *source_name,
+             const struct plan_limits *limits, struct violations *list, struct plan **ret,
+             struct err *err);
+void plan_free(struct plan *plan);
+
+/* The answer of POST /v1/plan: {bytes_in, bytes_out, ratio, peak_bytes, disk_bytes, seconds,
+ * tensors: [{name, role, scheme, bytes}], warnings}. malloc'd. */
+char *plan_json(const struct plan *plan, size_t *ret_len);
+
+#endif

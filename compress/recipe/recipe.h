@@ -1,0 +1,73 @@
+/*
+ * A recipe: JSON in, a checked list of stages out.
+ *
+ * Parsing knows the recipe language and the pass table, not the model; what depends on the model is
+ * the plan's business (plan.h). All findings are collected as violations with JSON pointers.
+ *
+ *   {"stages": [{"pass": "quantize", "scheme": "int8", "keep": [...], "ignore": [...], "targets":
+ * [...]}], "calibration": {...}, "evaluation": {...}, "output": {"format": "same"}, "seed": 0,
+ *    "requantize": false}                      or   {"parts": {"unet": <recipe or preset name>,
+ * ...}}
+ *
+ * `requantize` may stand at the top (for all stages) or in a quantize stage. Owns: all lives in the
+ * arena. Threads: immutable after parsing.
+ */
+#ifndef COMPRESS_RECIPE_RECIPE_H
+#define COMPRESS_RECIPE_RECIPE_H
+
+#include "compress/base/arena.h"
+#include "compress/base/digest.h"
+#include "compress/base/violations.h"
+#include "compress/passes/pass.h"
+
+struct json_t;
+
+struct recipe_stage {
+    const struct pass *pass;
+    void *params;        /* the pass's own struct, parsed and range-checked */
+    const char *pointer; /* "/stages/0" */
+};
+
+struct recipe_part {
+    const char *component;       /* "unet" */
+    const struct recipe *recipe; /* without parts of its own */
+};
+
+struct recipe {
+    const char *name;     /* preset name, or "custom" */
+    const char *json;     /* canonical text of what was parsed */
+    struct digest digest; /* of `json` */
+    struct recipe_stage *stages;
+    size_t stage_count;
+    struct recipe_part *parts; /* instead of stages */
+    size_t part_count;
+    uint64_t seed;
+    bool requantize;
+    const char *output_format; /* "same" */
+};
+
+/* From a JSON document. -1: err says why, `list` has every finding. */
+int recipe_parse(const char *json, size_t len, struct arena *arena, struct violations *list,
+                 struct recipe **ret, struct err *err);
+/* From an already parsed value: an object, or a string naming a preset. `pointer` is where it
+ * stands in the body ("/recipe"). */
+int recipe_from_json(struct json_t *value, const char *pointer, struct arena *arena,
+                     struct violations *list, struct recipe **ret, struct err *err);
+/* A built-in preset. ERR_NOT_FOUND names the nearest. */
+int recipe_preset(const char *name, struct arena *arena, struct recipe **ret, struct err *err);
+
+/* The preset table. */
+struct preset {
+    const char *name;
+    const char *summary;
+    const char *json;      /* a recipe object */
+    double expected_ratio; /* original 16-bit bytes ÷ result, for a large model */
+    const char *reads;     /* "safetensors, pytorch" or "gguf": which containers it fits */
+};
+const struct preset *preset_at(size_t i);
+const struct preset *preset_by_name(const char *name);
+
+/* JSON Schema (2020-12) of the whole recipe language, printed from the pass table. malloc'd. */
+char *recipe_schema(void);
+
+#endif
