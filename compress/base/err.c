@@ -1,6 +1,8 @@
 /* The error object. See err.h for the contract. */
 #include "compress/base/err.h"
 
+#include "compress/base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,29 +31,12 @@ static const struct row *row_of(enum err_code code) {
     return row_of(ERR_BUG);
 }
 
-/* Length of the well-formed UTF-8 sequence at s, 0 if there is none (RFC 3629 ranges). */
-static unsigned utf8_len(const unsigned char *s) {
-    if (s[0] < 0x80)
-        return 1;
-    unsigned n = s[0] >= 0xc2 && s[0] <= 0xdf   ? 2
-                 : (s[0] & 0xf0) == 0xe0        ? 3
-                 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4
-                                                : 0;
-    for (unsigned i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 /* In place: what a terminal, a log line or a JSON string could choke on becomes '?'. A sequence cut
  * in half by the buffer's end is dropped. */
 static void make_printable(char *text) {
     unsigned char *s = (unsigned char *)text;
     while (*s) {
-        unsigned n = utf8_len(s);
+        unsigned n = utf8_len(s, 4); /* stops at the NUL by itself */
         if (n == 0) {
             int tail = (s[0] & 0xc0) == 0xc0 && strlen((char *)s) < 4;
             *s = tail ? 0 : '?';
