@@ -4,8 +4,8 @@
  *   source    bytes of known size, readable at any offset, from any thread at once
  *   resolver  the files of one model: paths and sizes, path → source
  *   sink      one file being written, front to back, digested as it goes, visible only when
- * finished outputs   where a job's files go: path → sink, and afterwards the same files as a
- * resolver
+ *             finished
+ *   outputs   where a job's files go: path → sink, and afterwards the same files as a resolver
  *
  * base/dirfiles implements them over directories, storage/ over blobs; formats and passes see only
  * these. Paths are relative, '/'-separated, without "." and "..", checked by path_ok(). Nothing
@@ -28,8 +28,8 @@ struct source {
 };
 
 struct source_ops {
-    /* Reads exactly len bytes at offset. Safe from several threads. A range beyond the end is a
-     * caller's mistake and fails with ERR_BAD_MODEL naming path and offset. */
+    /* Reads exactly len bytes at offset. Safe from several threads. Called through source_read(),
+     * which has checked that the range lies inside the file and is not empty. */
     int (*read_at)(struct source *source, uint64_t offset, void *buf, size_t len, struct err *err);
     /* Hints; may be NULL. `done` says the range will not be read again. */
     void (*will_need)(struct source *source, uint64_t offset, uint64_t len);
@@ -79,7 +79,8 @@ struct outputs_ops {
     int (*reopen)(struct outputs *outputs, struct resolver **ret, struct err *err);
 };
 
-/* Shorthands. Closers accept NULL. */
+/* Shorthands. Closers accept NULL. A range beyond the end fails with ERR_BAD_MODEL naming path and
+ * offset. */
 int source_read(struct source *source, uint64_t offset, void *buf, size_t len, struct err *err);
 void source_will_need(struct source *source, uint64_t offset, uint64_t len);
 void source_done(struct source *source, uint64_t offset, uint64_t len);
@@ -102,8 +103,8 @@ bool path_ok(const char *path);
 
 /* A source over memory that the caller keeps alive (tests, fuzzers, literal files). */
 struct source *source_over_memory(const void *data, size_t len, const char *path);
-/* A lone-file or many-file resolver over memory; arrays borrowed. Returns NULL when out of memory.
- */
+/* A lone-file or many-file resolver over memory; rows in any order, their paths and data borrowed.
+ * NULL when out of memory. */
 struct resolver *resolver_over_memory(const struct resolver_file *files, const void *const *data,
                                       size_t count, bool lone);
 
