@@ -62,6 +62,9 @@ struct encoding {
     bool symmetric;               /* AFFINE */
     enum packing packing;         /* AFFINE */
     enum dtype scale_dtype;       /* AFFINE and SCALED: F32, F16 or BF16 */
+    /* The runtime quantizes activations too, per token (w8a8, fp8). A fact for the container's
+     * configuration; the bytes do not depend on it and encoding_equal() does not look at it. */
+    bool dynamic_activations;
 };
 
 struct encode_options {

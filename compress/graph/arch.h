@@ -26,6 +26,9 @@ struct arch {
     const struct arch_pattern *patterns;
     size_t pattern_count;
     const char *doc;
+    /* The output projection's module, which is absent from the file when it is tied: a container
+     * that lists modules must name it all the same. NULL: none. */
+    const char *head_module;
     bool moe; /* mixture of experts: refused with a clear 422 for now */
 };
 

@@ -106,7 +106,18 @@ struct model {
     void *private; /* the format's own index, in the arena */
 };
 
+/* An empty model with an arena of its own; NULL when out of memory. */
+struct model *model_new(struct resolver *files);
 void model_free(struct model *model); /* closes the sources; not the resolver */
+
+/* Registers a file that holds tensors and opens its source. -1 with err set. */
+int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_file, struct err *err);
+/* What every format does at the end of its open: elements, wanted = stored, the architecture row
+ * (when the format has not chosen it), roles, parameters, bytes, float_dtype, tied_embeddings
+ * (which a format may have set already). Checks LIMIT_ELEMENTS again. */
+int model_finish(struct model *model, struct err *err);
+/* Appends a fact; key and value are copied. -1 with ERR_NO_MEMORY. */
+int model_add_fact(struct model *model, const char *key, const char *value, struct err *err);
 
 /* Matrix view: see codecs/codec.h. GGUF blocks and 2-D: cols = last dimension. Higher ranks: rows =
  * first dimension, cols = product of the rest, unless the encoding is a GGUF block. */
@@ -120,21 +131,5 @@ struct tensor *model_tensor(const struct model *model, const char *component, co
 const char *role_text(unsigned role, char *text, size_t cap); /* "attn_qkv,first" */
 /* 0 when the name is not a role. "attn" is both attention roles. */
 unsigned role_by_name(const char *name);
-
-/*
- * Rows of a stored tensor as f32. A reader keeps the small parts (scales, zero points) of one
- * tensor in memory, so open one per tensor, and read chunks of rows from as many threads as you
- * like. Chunks start at a multiple of codec_row_multiple(&tensor->stored).
- */
-struct tensor_reader;
-int tensor_reader_open(const struct model *model, const struct tensor *tensor,
-                       struct tensor_reader **ret, struct err *err);
-/* ret: [rows, cols] f32. raw: scratch of at least rows * row bytes of the stored encoding. */
-int tensor_reader_rows(struct tensor_reader *reader, uint64_t row0, uint64_t rows, void *raw,
-                       float *ret, struct err *err);
-uint64_t tensor_reader_row_bytes(const struct tensor_reader *reader);
-/* Says that rows up to here will not be read again (drops them from the page cache). */
-void tensor_reader_done(struct tensor_reader *reader, uint64_t rows);
-void tensor_reader_close(struct tensor_reader *reader);
 
 #endif
