@@ -28,6 +28,10 @@ struct json_t; /* jansson's */
 int jspec_parse(const char *text, size_t len, struct json_t **ret, struct err *err);
 void jspec_free(struct json_t *value); /* NULL is fine */
 
+/* RFC 6901: pointer + "/" + key, with "~" and "/" of the key escaped. NULL when the arena is full.
+ */
+char *jspec_pointer(const char *pointer, const char *key, struct arena *arena);
+
 enum jspec_kind {
     JSPEC_STRING, /* const char *: copied into the arena */
     JSPEC_INT,    /* int64_t, min..max */
@@ -41,15 +45,17 @@ enum jspec_kind {
 struct jspec {
     const char *key;
     enum jspec_kind kind;
-    void *dest; /* written only when the key is present and right */
+    void *dest; /* written only when the key is present and right; null is right for ANY alone */
     bool required;
     double min, max;           /* for INT and NUMBER; both 0 = no bounds. STRING: length bounds */
     bool *ret_present;         /* may be NULL */
     const char *const *one_of; /* STRING: NULL-terminated list of allowed values, or NULL */
 };
 
-/* `pointer` is where this object stands ("" for the root). Violations get `code`. Returns 0 when
- * this object added none, else -1. */
+/* `pointer` is where this object stands ("" for the root). Violations get `code`; an unknown key or
+ * word that looks like a slip names what was probably meant in `nearest`, so keys and one_of lists
+ * must outlive the list of violations (they are static tables). Returns 0 when this object added
+ * none, else -1. */
 int jspec_read(struct json_t *object, const char *pointer, const struct jspec *rows, size_t count,
                enum err_code code, struct arena *arena, struct violations *list);
 
@@ -59,8 +65,8 @@ size_t json_array_len(const struct json_t *array);
 struct json_t *json_array_at(const struct json_t *array, size_t i);    /* borrowed */
 struct json_t *json_get(const struct json_t *object, const char *key); /* borrowed or NULL */
 const char *json_text(const struct json_t *value);                     /* NULL unless a string */
-bool json_int(const struct json_t *value, int64_t *ret);
-bool json_number(const struct json_t *value, double *ret); /* integers too */
+bool json_int(const struct json_t *value, int64_t *ret);               /* 4.0 too, up to 2^53 */
+bool json_number(const struct json_t *value, double *ret);             /* integers too */
 bool json_bool(const struct json_t *value, bool *ret);
 /* Walk an object in document order: fn returns non-zero to stop; that value is returned. */
 int json_each(const struct json_t *object,
