@@ -9,6 +9,7 @@
 #include "compress/base/jspec.h"
 
 #include "compress/base/limits.h"
+#include "compress/base/nearest.h"
 #include "compress/base/utf8.h"
 
 #include <inttypes.h>
@@ -133,42 +134,6 @@ static const char *type_name(const struct json_t *value) {
     return "null";
 }
 
-/* Levenshtein distance, or more than 2 as soon as it is certain to exceed 2. Words longer than any
- * key of ours are far from all of them. */
-static unsigned distance(const char *a, const char *b) {
-    enum { WORD = 31 };
-    size_t a_len = strnlen(a, WORD + 1), b_len = strnlen(b, WORD + 1);
-    if (a_len > WORD || b_len > WORD)
-        return 3;
-    unsigned row[WORD + 1];
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= a_len; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= b_len; j++) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[b_len];
-}
-
-/* The candidate that was probably meant by `word`, or NULL: at most two slips, fewer in a short
- * word. */
-static const char *closer(const char *word, const char *best, const char *candidate) {
-    unsigned allowed = strlen(candidate) > 4 ? 2 : 1;
-    unsigned d = distance(word, candidate);
-    if (d > allowed || (best && d >= distance(word, best)))
-        return best;
-    return candidate;
-}
-
 struct reading {
     const char *pointer;
     const struct jspec *rows;
@@ -186,7 +151,7 @@ static struct violation *complain(struct reading *r, const char *key, const char
 static void complain_unknown(struct reading *r, const char *key) {
     const char *meant = NULL;
     for (size_t i = 0; i < r->count; i++)
-        meant = closer(key, meant, r->rows[i].key);
+        meant = nearest_of(key, meant, r->rows[i].key);
     char detail[256];
     if (meant)
         snprintf(detail, sizeof detail, "unknown key; did you mean \"%s\"?", meant);
@@ -229,7 +194,7 @@ static bool one_of(struct reading *r, const struct jspec *row, const char *text)
     for (const char *const *allowed = row->one_of; *allowed; allowed++) {
         if (strcmp(text, *allowed) == 0)
             return true;
-        meant = closer(text, meant, *allowed);
+        meant = nearest_of(text, meant, *allowed);
         int n = snprintf(detail + used, sizeof detail - used, "%s \"%s\"",
                          allowed == row->one_of ? "" : ",", *allowed);
         used += (size_t)n < sizeof detail - used ? (size_t)n : 0;
