@@ -32,7 +32,20 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 class Failed(Exception):
-    """A program under test ended with an error; the text says which and how."""
+    """A program ended with an error. `said` is what it wrote, `status` how it ended
+    (negative: killed by that signal; None: it was not run)."""
+
+    def __init__(self, text, said="", status=None):
+        super().__init__(f"{text}: {said}" if said else text)
+        self.said = said
+        self.status = status
+
+
+def run(title, argv):
+    r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, errors="replace")
+    if r.returncode != 0:
+        said = " / ".join((r.stderr.strip() or r.stdout.strip()).splitlines()[-6:])
+        raise Failed(f"{title} exited {r.returncode}", said, r.returncode)
 
 
 class Suite:
@@ -69,7 +82,7 @@ class Suite:
         except Failed as e:
             self.check(False, f"{title}: {e}")
         except Exception as e:  # noqa: BLE001: foreign libraries raise anything
-            for line in traceback.format_exc().rstrip().splitlines():
+            for line in traceback.format_exc(chain=False).rstrip().splitlines()[-8:]:
                 self.note(line)
             self.check(False, f"{title}: {type(e).__name__}: {str(e).splitlines()[:1]}")
 
@@ -93,11 +106,20 @@ class Suite:
         report.unlink(missing_ok=True)
         argv = [self.compressctl, "compress", model, "--recipe", recipe, "-o", out]
         argv += ["--threads", "2", "--report", report]
-        r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, errors="replace")
-        if r.returncode != 0:
-            said = " / ".join((r.stderr.strip() or r.stdout.strip()).splitlines()[-4:])
-            raise Failed(f"compressctl compress --recipe {recipe} exited {r.returncode}: {said}")
+        run(f"compressctl compress --recipe {recipe}", argv)
         return json.loads(report.read_text())
+
+    def refused(self, model, recipe, out, expected, text):
+        """A check that `compressctl compress` says no: an exit status of its own, a
+        message with one of the words `expected`, and nothing left at OUT."""
+        try:
+            self.compress(model, recipe, out)
+        except Failed as e:
+            named = any(word in e.said.lower() for word in expected)
+            ended = e.status is not None and 0 < e.status < 126
+            self.check(named and ended and not Path(out).exists(), f"{text}: {str(e)[-240:]}")
+        else:
+            self.check(False, f"{text}: it was accepted")
 
     def llama(self, **request):
         """Run llama_eval.mjs with a request object; returns its answer object."""
@@ -105,10 +127,7 @@ class Suite:
         answer = self.dir / "answer.json"
         answer.unlink(missing_ok=True)
         argv = [self.interop_dir / "node", HERE / "llama_eval.mjs", self.dir / "request.json", answer]
-        r = subprocess.run([str(a) for a in argv], capture_output=True, text=True, errors="replace")
-        if r.returncode != 0 or not answer.exists():
-            said = " / ".join((r.stderr.strip() or r.stdout.strip()).splitlines()[-8:])
-            raise Failed(f"llama.cpp exited {r.returncode}: {said}")
+        run("llama.cpp", argv)
         return json.loads(answer.read_text())
 
     def done(self):
