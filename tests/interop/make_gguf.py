@@ -79,6 +79,8 @@ def write_tokenizer(out, model, vocab_size):
     out.add_token_list(tokens)
     out.add_token_types(types)
     out.add_token_merges(merges)
+    template = json.dumps(doc.get("post_processor") or {})
+    out.add_add_bos_token('"SpecialToken"' in template and '"<s>"' in template)
 
 
 def write_extras(out):
@@ -100,7 +102,13 @@ def write_extras(out):
     out.add_array("test.bools", [True, False, True])
 
 
-def convert(model, path, kind="f16", alignment=None, extras=False):
+def convert(model, path, kind="f16", alignment=None, extras=False, encode=None, split=0):
+    """Write the folder `model` to `path` as a GGUF file.
+
+    encode: called with the f32 rows of a matrix, returns its bytes (u8 [rows, n]) and
+    their gguf.GGMLQuantizationType; otherwise matrices are stored as `kind`.
+    split: tensors per file; then the files are named by gguf's convention.
+    """
     model = Path(model)
     config = json.loads((model / "config.json").read_text())
     if config["model_type"] != "llama" or config.get("tie_word_embeddings"):
@@ -110,7 +118,7 @@ def convert(model, path, kind="f16", alignment=None, extras=False):
     head_dim = config["head_dim"]
     rope = config.get("rope_parameters") or config
 
-    out = gguf.GGUFWriter(str(path), "llama")
+    out = gguf.GGUFWriter(str(path), "llama", split_max_tensors=split)
     if alignment:
         out.add_custom_alignment(alignment)
     out.add_name(model.name)
@@ -134,7 +142,6 @@ def convert(model, path, kind="f16", alignment=None, extras=False):
         out.add_bos_token_id(config["bos_token_id"])
     if isinstance(config.get("eos_token_id"), int):
         out.add_eos_token_id(config["eos_token_id"])
-    out.add_add_bos_token(False)
     if extras:
         write_extras(out)
 
@@ -150,14 +157,17 @@ def convert(model, path, kind="f16", alignment=None, extras=False):
             elif hf.endswith("k_proj.weight"):
                 w = permute(w, kv_heads)
             w = w.contiguous()
-            if w.dim() == 1 or kind == "f32":
+            if w.dim() > 1 and encode:
+                raw, raw_dtype = encode(w.numpy())
+                out.add_tensor(short, raw, raw_dtype=raw_dtype)
+            elif w.dim() == 1 or kind == "f32":
                 out.add_tensor(short, w.numpy())
             elif kind == "f16":
                 out.add_tensor(short, w.to(torch.float16).numpy())
             else:
                 raw = w.to(torch.bfloat16).view(torch.uint8).reshape(w.shape[0], -1).numpy()
                 out.add_tensor(short, raw, raw_dtype=gguf.GGMLQuantizationType.BF16)
-    out.write_header_to_file()
+    out.write_header_to_file(path=path)
     out.write_kv_data_to_file()
     out.write_tensors_to_file()
     out.close()

@@ -12,9 +12,9 @@ import sys
 import gguf
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from ggml_ref import GgmlRef
+from ggml_ref import TYPES, GgmlRef
 from make_gguf import convert
 from suite import Suite
 
@@ -29,6 +29,12 @@ SCHEMES = {
     "q5_0": (gguf.LlamaFileType.MOSTLY_Q5_0, None),
     "q4_1": (gguf.LlamaFileType.MOSTLY_Q4_1, None),
 }
+
+# Formats that are read and not written.
+DECODED = ("q2_k", "q3_k", "q4_k", "q5_k", "q6_k", "iq4_nl", "iq4_xs")
+
+# Split into tokens the same way by llama.cpp and by tokenizers.
+TEXT = "In the beginning, it's 1813;\n\n  \"Mr. Darcy's naïve\tcousin\"  paid £10,000 -- said she'll…"
 
 # Keys a program that requantizes has to set itself.
 OURS = {"general.file_type", "general.quantization_version"}
@@ -97,6 +103,30 @@ def check_file(suite, ref, scheme, source, path):
     )
 
 
+def check_decoder(suite, ref, scheme):
+    """A file of blocks that are only read: decoded to f32, ggml's values."""
+    number = gguf.GGMLQuantizationType(TYPES[scheme][0])
+    path, out = suite.dir / "source.gguf", suite.dir / "decoded.gguf"
+    stored = []
+
+    def encode(rows):
+        blocks = ref.quantize(scheme, rows)
+        stored.append(ref.dequantize(scheme, blocks, rows.size))
+        return blocks.reshape(rows.shape[0], -1), number
+
+    convert(suite.model, path, encode=encode)
+    names = [t.name for t in gguf.GGUFReader(path).tensors if t.tensor_type == number]
+    recipe = {"stages": [{"pass": "quantize", "scheme": "f32"}], "requantize": True}
+    suite.compress(path, recipe, out)
+    ours = {t.name: t for t in gguf.GGUFReader(out).tensors}
+    wrong = [n for n, want in zip(names, stored) if ours[n].data.tobytes() != want.tobytes()]
+    count = sum(want.size for want in stored)
+    suite.check(
+        not wrong and len(names) == len(stored) > 0,
+        f"{scheme}: {count} decoded values are ggml's, bit for bit {wrong[:3] or ''}",
+    )
+
+
 def main():
     suite = Suite("llama_cpp")
     ref = GgmlRef.open()
@@ -125,6 +155,11 @@ def main():
         suite.check(share >= 0.995, f"f32 file: top-1 agreement {share:.1%} with transformers, {count} positions")
         nll = np.mean([n for window in answer["nll"] for n in window])
         suite.note(f"f32 file: {nll:.4f} nats a token on held-out text")
+
+        seen = suite.llama(model=str(path), prompts=[TEXT], new_tokens=1)["prompt_tokens"][0]
+        tokenizer = AutoTokenizer.from_pretrained(suite.model)
+        want = tokenizer(TEXT, add_special_tokens=False).input_ids
+        suite.check(seen == want, f"llama.cpp splits text into transformers' {len(want)} tokens")
 
         path = suite.dir / "f16.gguf"
         convert(suite.model, path, "f16", extras=True)
@@ -162,6 +197,10 @@ def main():
             answer = suite.llama(model=str(out), windows=windows[:1])
             same = np.mean(np.array(answer["top1"][0]) == np.array(top1["f32"][0]))
             suite.check(same >= 0.96, f"q8_0 of the {kind} file runs: top-1 agreement {same:.1%}")
+
+    for scheme in DECODED:
+        with suite.section(f"{scheme} source"):
+            check_decoder(suite, ref, scheme)
 
     with suite.section("GGUF version 2"):
         # Little-endian version 2 differs from 3 in the number alone.
