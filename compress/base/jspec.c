@@ -70,7 +70,8 @@ int jspec_parse(const char *text, size_t len, struct json_t **ret, struct err *e
         *ret = value;
         return 0;
     }
-    if (json_error_code(&why) == json_error_out_of_memory)
+    /* Where memory runs out jansson often says nothing at all. */
+    if (!why.text[0] || json_error_code(&why) == json_error_out_of_memory)
         return err_set(err, ERR_NO_MEMORY, "no memory to parse %zu bytes of JSON", len);
     int at = why.position > 0 ? why.position : 0;
     err_set(err, ERR_BAD_JSON, "line %d column %d (byte %d): %s", why.line > 0 ? why.line : 1,

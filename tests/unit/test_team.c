@@ -143,9 +143,10 @@ static void loops_at_the_same_time(void **state) {
     team_free(team);
 }
 
-/* A long loop occupies the only worker; a short one that comes later must get some of its turns. */
+/* A long loop occupies the only worker; a short one that comes later must get some of its turns
+ * before the long one has ended, and must not get them all. */
 struct turns {
-    atomic_bool small_started;
+    atomic_bool small_started, small_done;
     atomic_uint small_by_worker;
     atomic_uint big_by_worker_after;
 };
@@ -165,7 +166,7 @@ static int big_tile(void *ctx, size_t index, unsigned worker) {
     nap();
     if (worker && atomic_load(&turns->small_started))
         atomic_fetch_add(&turns->big_by_worker_after, 1);
-    return 0;
+    return atomic_load(&turns->small_done);
 }
 
 static int small_tile(void *ctx, size_t index, unsigned worker) {
@@ -174,18 +175,19 @@ static int small_tile(void *ctx, size_t index, unsigned worker) {
     if (worker)
         atomic_fetch_add(&turns->small_by_worker, 1);
     else
-        wait_for(&turns->small_by_worker, 3);
+        wait_for(&turns->small_by_worker, 4);
     return 0;
 }
 
 struct big {
     struct team *team;
     struct turns *turns;
+    int result;
 };
 
 static void *run_big(void *arg) {
     struct big *big = arg;
-    team_run(big->team, 200, big_tile, big->turns);
+    big->result = team_run(big->team, 100000, big_tile, big->turns);
     return NULL;
 }
 
@@ -193,13 +195,15 @@ static void round_robin(void **state) {
     struct turns turns;
     memset(&turns, 0, sizeof turns);
     struct team *team = team_new(2, 0);
-    struct big big = {team, &turns};
+    struct big big = {.team = team, .turns = &turns};
     pthread_t thread;
     pthread_create(&thread, NULL, run_big, &big);
     nap();
     CHECK_INT(team_run(team, 30, small_tile, &turns), 0);
+    atomic_store(&turns.small_done, true);
     pthread_join(thread, NULL);
-    CHECK(atomic_load(&turns.small_by_worker) >= 3);
+    CHECK_INT(big.result, 1); /* not yet at its end when the short loop was through */
+    CHECK(atomic_load(&turns.small_by_worker) >= 4);
     CHECK(atomic_load(&turns.big_by_worker_after) >= 3);
     team_free(team);
 }

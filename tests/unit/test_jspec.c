@@ -1,0 +1,508 @@
+/* JSON in by tables, JSON out by appending. */
+#include "compress/base/jspec.h"
+#include "compress/base/limits.h"
+#include "tests/support/allocfail.h"
+#include "tests/support/check.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct json_t *parse(const char *text) {
+    struct err err = ERR_INIT;
+    struct json_t *value = NULL;
+    CHECK_OK(jspec_parse(text, strlen(text), &value, &err), &err);
+    return value;
+}
+
+static void malformed_texts(void **state) {
+    static const struct {
+        const char *text;
+        const char *says;
+        uint64_t offset;
+    } rows[] = {
+        {"", "line 1", 0},
+        {"{", "line 1", 1},
+        {"{\"a\":1,}", "line 1", 8},
+        {"{\"a\":1}\n x", "line 2", 10},
+        {"{\"a\":1,\"a\":2}", "duplicate", 10},
+        {"{\"b\":{\"a\":1,\n\"a\":2}}", "line 2", 16},
+        {"[1e400]", "overflow", 6},
+        {"[123456789012345678901]", "too big", 22},
+        {"{\"a\":NaN}", "line 1", 8},
+        {"{\"a\":\"\\u0000\"}", "\\u0000", 13},
+        {"{\"a\":\"\xff\"}", "unable to decode byte 0xff", 6},
+        {"{\"a\":'x'}", "line 1", 6},
+        {"[01]", "line 1", 2},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct err err = ERR_INIT;
+        struct json_t *value = NULL;
+        CHECK_INT(jspec_parse(rows[i].text, strlen(rows[i].text), &value, &err), -1);
+        CHECK_HOLDS(err.text, rows[i].says);
+        if (err.offset > strlen(rows[i].text))
+            fail_msg("%s: offset %d", rows[i].text, (int)err.offset);
+        CHECK_FAILS(-1, &err, ERR_BAD_JSON);
+        CHECK(value == NULL);
+    }
+    struct err err = ERR_INIT;
+    struct json_t *value = NULL;
+    CHECK_FAILS(jspec_parse("[1]\0", 4, &value, &err), &err, ERR_BAD_JSON);
+}
+
+static void depth(void **state) {
+    char text[4096];
+    struct err err = ERR_INIT;
+    struct json_t *value = NULL;
+    for (int deep = LIMIT_JSON_DEPTH - 1; deep <= LIMIT_JSON_DEPTH + 1; deep++) {
+        memset(text, '[', (size_t)deep);
+        memset(text + deep, ']', (size_t)deep);
+        int rc = jspec_parse(text, (size_t)deep * 2, &value, &err);
+        if (deep <= LIMIT_JSON_DEPTH) {
+            CHECK_OK(rc, &err);
+            jspec_free(value);
+        } else {
+            CHECK_UINT(err.offset, LIMIT_JSON_DEPTH);
+            CHECK_HOLDS(err.text, "nested deeper than 64");
+            CHECK_FAILS(rc, &err, ERR_BAD_JSON);
+        }
+    }
+    /* Brackets in strings, behind escaped quotes and in siblings do not nest. */
+    size_t at = 0;
+    text[at++] = '[';
+    for (int i = 0; i < 100; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s[\"\\\"[[\\\\\"],{\"{\":[]}",
+                               i ? "," : "");
+    text[at++] = ']';
+    CHECK_OK(jspec_parse(text, at, &value, &err), &err);
+    CHECK_UINT(json_array_len(value), 200);
+    jspec_free(value);
+    jspec_free(NULL);
+    /* Deep and on a later line. */
+    at = (size_t)snprintf(text, sizeof text, "{\n  \"a\":");
+    memset(text + at, '[', 100);
+    CHECK_INT(jspec_parse(text, at + 100, &value, &err), -1);
+    CHECK_HOLDS(err.text, "line 2 column 70");
+    CHECK_FAILS(-1, &err, ERR_BAD_JSON);
+}
+
+struct body {
+    const char *name;
+    int64_t count;
+    double ratio;
+    bool dry;
+    struct json_t *labels, *list, *any;
+    bool has_count, has_name;
+};
+
+static const char *const names[] = {"magnitude", "random", NULL};
+
+static int read_body(const char *text, const char *pointer, struct body *body,
+                     struct violations *list, struct arena *arena, struct json_t **ret_doc) {
+    const struct jspec rows[] = {
+        {"name", JSPEC_STRING, &body->name, .required = true, .one_of = names,
+         .ret_present = &body->has_name},
+        {"group_size", JSPEC_INT, &body->count, .min = 1, .max = 1024,
+         .ret_present = &body->has_count},
+        {"ratio", JSPEC_NUMBER, &body->ratio, .min = -1, .max = 1},
+        {"dry", JSPEC_BOOL, &body->dry},
+        {"labels", JSPEC_OBJECT, &body->labels},
+        {"a/b~c", JSPEC_ARRAY, &body->list},
+        {"any", JSPEC_ANY, &body->any},
+    };
+    *ret_doc = parse(text);
+    return jspec_read(*ret_doc, pointer, rows, sizeof rows / sizeof rows[0], ERR_BAD_FIELD, arena,
+                      list);
+}
+
+static void reads_an_object(void **state) {
+    struct arena *arena = arena_new(1 << 20);
+    struct violations list;
+    violations_init(&list, arena);
+    struct body body = {.count = -5};
+    struct json_t *doc;
+    CHECK_INT(read_body("{\"name\":\"random\",\"ratio\":-1,\"dry\":true,\"labels\":{\"k\":\"v\"},"
+                        "\"a/b~c\":[1,2],\"any\":null}",
+                        "", &body, &list, arena, &doc),
+              0);
+    CHECK_TEXT(body.name, "random");
+    CHECK_INT(body.count, -5); /* absent: untouched */
+    CHECK(!body.has_count && body.has_name);
+    CHECK_NUM(body.ratio, -1, 0);
+    CHECK(body.dry);
+    CHECK_TEXT(json_text(json_get(body.labels, "k")), "v");
+    CHECK_UINT(json_array_len(body.list), 2);
+    CHECK(body.any != NULL && !json_is(body.any, JSPEC_OBJECT));
+    jspec_free(doc);
+    CHECK_TEXT(body.name, "random"); /* a copy */
+    CHECK_UINT(list.total, 0);
+    arena_free(arena);
+}
+
+static void collects_every_violation(void **state) {
+    struct arena *arena = arena_new(1 << 20);
+    struct violations list;
+    violations_init(&list, arena);
+    struct body body = {.count = -5, .ratio = 7};
+    struct json_t *doc;
+    CHECK_INT(read_body("{\"group_siz\":4,\"xyzzy/\":0,\"name\":\"magnitud\",\"group_size\":2000,"
+                        "\"ratio\":-1.5,\"dry\":1,\"labels\":[],\"a/b~c\":{}}",
+                        "/stages/0", &body, &list, arena, &doc),
+              -1);
+    static const struct {
+        const char *pointer, *detail, *nearest;
+    } want[] = {
+        {"/stages/0/group_siz", "did you mean \"group_size\"", "group_size"},
+        {"/stages/0/xyzzy~1", "unknown key", NULL},
+        {"/stages/0/name", "must be one of \"magnitude\", \"random\"", "magnitude"},
+        {"/stages/0/group_size", "must be between 1 and 1024", "1024"},
+        {"/stages/0/ratio", "must be between -1 and 1", "-1"},
+        {"/stages/0/dry", "must be true or false, not an integer", NULL},
+        {"/stages/0/labels", "must be an object, not an array", NULL},
+        {"/stages/0/a~1b~0c", "must be an array, not an object", NULL},
+    };
+    CHECK_UINT(list.count, sizeof want / sizeof want[0]);
+    for (size_t i = 0; i < list.count; i++) {
+        CHECK_TEXT(list.items[i].pointer, want[i].pointer);
+        CHECK_HOLDS(list.items[i].detail, want[i].detail);
+        CHECK_TEXT(list.items[i].nearest, want[i].nearest);
+        CHECK_INT(list.items[i].code, ERR_BAD_FIELD);
+    }
+    CHECK_INT(body.count, -5); /* wrong: untouched */
+    CHECK_NUM(body.ratio, 7, 0);
+    CHECK(body.name == NULL && body.labels == NULL);
+    jspec_free(doc);
+    arena_free(arena);
+}
+
+static void one_violation_each(void **state) {
+    static const struct {
+        const char *text, *pointer, *detail;
+    } rows[] = {
+        {"{}", "/name", "is missing"},
+        {"[]", "", "must be an object, not an array"},
+        {"null", "", "must be an object, not null"},
+        {"{\"name\":null}", "/name", "must be a string, not null"},
+        {"{\"name\":1}", "/name", "must be a string, not an integer"},
+        {"{\"name\":\"random\",\"group_size\":1.5}", "/group_size",
+         "must be an integer, not a number with a fraction"},
+        {"{\"name\":\"random\",\"group_size\":1e30}", "/group_size", "must be an integer"},
+        {"{\"name\":\"random\",\"group_size\":\"4\"}", "/group_size", "not a string"},
+        {"{\"name\":\"random\",\"group_size\":0}", "/group_size", "between 1 and 1024"},
+        {"{\"name\":\"random\",\"ratio\":true}", "/ratio", "must be a number, not a boolean"},
+        {"{\"name\":\"random\",\"ratio\":1.0000001}", "/ratio", "between -1 and 1"},
+        {"{\"name\":\"random\",\"\":1}", "/", "unknown key"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena *arena = arena_new(1 << 20);
+        struct violations list;
+        violations_init(&list, arena);
+        struct body body = {0};
+        struct json_t *doc;
+        CHECK_INT(read_body(rows[i].text, "", &body, &list, arena, &doc), -1);
+        CHECK_UINT(list.total, 1);
+        CHECK_TEXT(list.items[0].pointer, rows[i].pointer);
+        CHECK_HOLDS(list.items[0].detail, rows[i].detail);
+        jspec_free(doc);
+        arena_free(arena);
+    }
+}
+
+static void numbers_and_lengths(void **state) {
+    struct arena *arena = arena_new(1 << 20);
+    struct violations list;
+    violations_init(&list, arena);
+    int64_t big = 0, whole = 0;
+    double number = 0;
+    const char *text = NULL;
+    const struct jspec rows[] = {{"big", JSPEC_INT, &big},
+                                 {"whole", JSPEC_INT, &whole},
+                                 {"number", JSPEC_NUMBER, &number},
+                                 {"text", JSPEC_STRING, &text, .min = 1, .max = 3}};
+    struct json_t *doc = parse("{\"big\":-9223372036854775808,\"whole\":4.0,\"number\":3,"
+                               "\"text\":\"abc\"}");
+    CHECK_INT(jspec_read(doc, "", rows, 4, ERR_BAD_FIELD, arena, &list), 0);
+    CHECK_INT(big, INT64_MIN);
+    CHECK_INT(whole, 4);
+    CHECK_NUM(number, 3, 0);
+    CHECK_TEXT(text, "abc");
+    jspec_free(doc);
+    static const char *const wrong[] = {"{\"text\":\"\"}", "{\"text\":\"abcd\"}"};
+    for (size_t i = 0; i < 2; i++) {
+        violations_init(&list, arena);
+        doc = parse(wrong[i]);
+        CHECK_INT(jspec_read(doc, "", rows, 4, ERR_BAD_FIELD, arena, &list), -1);
+        CHECK_TEXT(list.items[0].detail, "must have 1 to 3 bytes");
+        jspec_free(doc);
+    }
+    arena_free(arena);
+}
+
+static int collect(void *ctx, const char *key, struct json_t *value) {
+    char *text = ctx;
+    strcat(text, key);
+    return strcmp(key, "stop") == 0 ? 5 : 0;
+}
+
+static void small_access(void **state) {
+    struct json_t *doc = parse("{\"z\":1,\"a\":\"t\",\"stop\":2.5,\"b\":true,\"n\":null}");
+    char seen[32] = "";
+    CHECK_INT(json_each(doc, collect, seen), 5);
+    CHECK_TEXT(seen, "zastop"); /* document order */
+    int64_t i = 0;
+    double d = 0;
+    bool b = false;
+    CHECK(json_int(json_get(doc, "z"), &i) && i == 1);
+    CHECK(json_number(json_get(doc, "z"), &d) && d == 1);
+    CHECK(json_number(json_get(doc, "stop"), &d) && d == 2.5);
+    CHECK(!json_int(json_get(doc, "stop"), &i) && !json_int(json_get(doc, "a"), &i));
+    CHECK(json_bool(json_get(doc, "b"), &b) && b);
+    CHECK(!json_bool(json_get(doc, "z"), &b) && !json_number(json_get(doc, "b"), &d));
+    CHECK(json_get(doc, "absent") == NULL && json_get(json_get(doc, "z"), "x") == NULL);
+    CHECK(json_text(json_get(doc, "z")) == NULL && json_text(NULL) == NULL);
+    CHECK(!json_int(NULL, &i) && !json_number(NULL, &d) && !json_bool(NULL, &b));
+    CHECK(json_array_at(doc, 0) == NULL && json_array_len(doc) == 0);
+    CHECK(json_is(json_get(doc, "a"), JSPEC_STRING) && !json_is(json_get(doc, "a"), JSPEC_INT));
+    CHECK(json_is(json_get(doc, "n"), JSPEC_ANY) && !json_is(NULL, JSPEC_ANY));
+    char *text = json_canonical(doc);
+    CHECK_TEXT(text, "{\"a\":\"t\",\"b\":true,\"n\":null,\"stop\":2.5,\"z\":1}");
+    free(text);
+    jspec_free(doc);
+}
+
+static void pointers(void **state) {
+    struct arena *arena = arena_new(1 << 16);
+    CHECK_TEXT(jspec_pointer("", "a", arena), "/a");
+    CHECK_TEXT(jspec_pointer("/x", "", arena), "/x/");
+    CHECK_TEXT(jspec_pointer("/x", "a/b~c~1", arena), "/x/a~1b~0c~01");
+    arena_free(arena);
+}
+
+/* ---- writing ---- */
+
+static void check_taken(struct jbuf *b, const char *want) {
+    size_t len = 0;
+    char *text = jbuf_take(b, &len);
+    CHECK_TEXT(text, want);
+    CHECK_UINT(len, strlen(want));
+    free(text);
+}
+
+static void writes_structure(void **state) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "s", "x");
+    jbuf_kv_string(&b, "none", NULL);
+    jbuf_key(&b, "list");
+    jbuf_array(&b);
+    jbuf_int(&b, -1);
+    jbuf_array(&b);
+    jbuf_array_end(&b);
+    jbuf_object(&b);
+    jbuf_object_end(&b);
+    jbuf_null(&b);
+    jbuf_stringf(&b, "%d%%", 5);
+    jbuf_array_end(&b);
+    jbuf_kv_bool(&b, "t", true);
+    jbuf_kv_bool(&b, "f", false);
+    jbuf_kv_raw(&b, "raw", "{\"a\":1}");
+    jbuf_kv_raw(&b, "noraw", NULL);
+    jbuf_kv_int(&b, "i", INT64_MIN);
+    jbuf_kv_uint(&b, "u", UINT64_MAX);
+    jbuf_kv_number(&b, "n", 0.5);
+    jbuf_object_end(&b);
+    check_taken(&b, "{\"s\":\"x\",\"none\":null,\"list\":[-1,[],{},null,\"5%\"],\"t\":true,"
+                    "\"f\":false,\"raw\":{\"a\":1},\"noraw\":null,\"i\":-9223372036854775808,"
+                    "\"u\":18446744073709551615,\"n\":0.5}");
+    jbuf_array(&b); /* empty again after take */
+    jbuf_array_end(&b);
+    check_taken(&b, "[]");
+    check_taken(&b, "");
+    jbuf_free(&b);
+}
+
+static void writes_strings(void **state) {
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        {"", "\"\""},
+        {"a\"b\\c/", "\"a\\\"b\\\\c/\""},
+        {"\n\r\t\x01\x1f\x7f", "\"\\n\\r\\t\\u0001\\u001f\x7f\""},
+        {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\""},
+        {"a\xff"
+         "b\xc3",
+         "\"a\xef\xbf\xbd"
+         "b\xef\xbf\xbd\""},
+        {"\xed\xa0\x80", "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+    };
+    struct jbuf b;
+    jbuf_init(&b);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        jbuf_string(&b, rows[i].in);
+        check_taken(&b, rows[i].out);
+        b.need_comma = false;
+    }
+    char longer[2000];
+    memset(longer, 'y', sizeof longer);
+    longer[sizeof longer - 1] = 0;
+    jbuf_stringf(&b, "%s\n", longer);
+    size_t len;
+    char *text = jbuf_take(&b, &len);
+    CHECK_UINT(len, sizeof longer - 1 + 4);
+    CHECK_HOLDS(text, "yyy\\n\"");
+    free(text);
+    for (unsigned c = 1; c < 256; c++) { /* whatever goes in, a parser takes it */
+        char one[2] = {(char)c, 0};
+        jbuf_string(&b, one);
+        text = jbuf_take(&b, NULL);
+        jspec_free(parse(text));
+        free(text);
+    }
+}
+
+static void number_is(double value, const char *want) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_number(&b, value);
+    check_taken(&b, want);
+}
+
+static void writes_numbers(void **state) {
+    number_is(0, "0");
+    number_is(-0.0, "-0");
+    number_is(1, "1");
+    number_is(-42, "-42");
+    number_is(0.1, "0.1");
+    number_is(0.1 + 0.2, "0.30000000000000004");
+    number_is(1.0 / 3, "0.3333333333333333");
+    number_is(100, "100");
+    number_is(1e15, "1e+15");
+    number_is(999999999999999, "999999999999999");
+    number_is(1e22, "1e+22");
+    number_is(123456789.125, "123456789.125");
+    number_is(5e-324, "4.94065645841247e-324");
+    number_is(1.7976931348623157e308, "1.7976931348623157e+308");
+    number_is((double)0.1f, "0.10000000149011612");
+    number_is(NAN, "null");
+    number_is(INFINITY, "null");
+    number_is(-INFINITY, "null");
+}
+
+/* Whatever bits: what is printed reads back as the same double, in fewest of 15 to 17 digits. */
+static void numbers_come_back(void **state) {
+    uint64_t x = 88172645463325252u;
+    struct jbuf b;
+    jbuf_init(&b);
+    for (int i = 0; i < 20000; i++) {
+        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+        double value, back;
+        memcpy(&value, &x, sizeof value);
+        if (i % 2)
+            value = (double)(int64_t)x / 1e9;
+        if (!isfinite(value))
+            continue;
+        jbuf_number(&b, value);
+        char *text = jbuf_take(&b, NULL);
+        struct json_t *read = parse(text);
+        CHECK(json_number(read, &back));
+        if (memcmp(&value, &back, sizeof value) != 0)
+            fail_msg("%a was printed as %s", value, text);
+        jspec_free(read);
+        free(text);
+    }
+}
+
+static void a_comma_for_a_point(void **state) {
+    static const char *const locales[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8"};
+    bool set = false;
+    for (size_t i = 0; i < 3 && !set; i++)
+        set = setlocale(LC_NUMERIC, locales[i]) != NULL;
+    if (!set)
+        skip();
+    char probe[8];
+    snprintf(probe, sizeof probe, "%.1f", 0.5);
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_array(&b);
+    jbuf_number(&b, 0.25);
+    jbuf_number(&b, 1.5e-9);
+    jbuf_number(&b, 1e100);
+    jbuf_array_end(&b);
+    char *text = jbuf_take(&b, NULL);
+    setlocale(LC_NUMERIC, "C");
+    CHECK_TEXT(probe, "0,5");
+    CHECK_TEXT(text, "[0.25,1.5e-09,1e+100]");
+    free(text);
+}
+
+static void writes_violations(void **state) {
+    struct arena *arena = arena_new(1 << 20);
+    struct violations list;
+    violations_init(&list, arena);
+    violations_add(&list, ERR_MISFIT, "/stages/0", "no");
+    struct violation *row = violations_add(&list, ERR_BAD_MODEL, NULL, "bad \"x\"");
+    row->tensor = "w";
+    row->file = "f";
+    row->offset = 0;
+    row->group = "g";
+    row->nearest = "8";
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_violations(&b, &list);
+    check_taken(&b,
+                "[{\"pointer\":\"/stages/0\",\"detail\":\"no\"},"
+                "{\"pointer\":\"\",\"detail\":\"bad \\\"x\\\"\",\"tensor\":\"w\",\"file\":\"f\","
+                "\"offset\":0,\"group\":\"g\",\"nearest\":\"8\"}]");
+    arena_free(arena);
+}
+
+static void no_memory(void **state) {
+    static const char text[] = "{\"name\":\"random\",\"labels\":{\"k\":[1,2.5,\"x\"]}}";
+    for (unsigned n = 0;; n++) {
+        struct err err = ERR_INIT;
+        struct json_t *doc = NULL;
+        allocfail_arm(n);
+        int rc = jspec_parse(text, sizeof text - 1, &doc, &err);
+        bool failed = allocfail_disarm();
+        if (!failed) {
+            jspec_free(doc);
+            CHECK_OK(rc, &err);
+            CHECK(n >= 5);
+            break;
+        }
+        /* In the middle of a string jansson takes lack of memory for a syntax error. */
+        CHECK_INT(rc, -1);
+        CHECK(err.code == ERR_NO_MEMORY || err.code == ERR_BAD_JSON);
+        CHECK(doc == NULL);
+    }
+    struct jbuf b;
+    jbuf_init(&b);
+    allocfail_arm(1);
+    jbuf_array(&b);
+    for (int i = 0; i < 1000; i++)
+        jbuf_int(&b, i);
+    CHECK(allocfail_disarm());
+    jbuf_array_end(&b); /* memory is back, but the text has a hole */
+    size_t len = 77;
+    CHECK(jbuf_take(&b, &len) == NULL);
+    CHECK_UINT(len, 77);
+    jbuf_null(&b); /* and the buffer is as new */
+    check_taken(&b, "null");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(malformed_texts),     cmocka_unit_test(depth),
+        cmocka_unit_test(reads_an_object),     cmocka_unit_test(collects_every_violation),
+        cmocka_unit_test(one_violation_each),  cmocka_unit_test(numbers_and_lengths),
+        cmocka_unit_test(small_access),        cmocka_unit_test(pointers),
+        cmocka_unit_test(writes_structure),    cmocka_unit_test(writes_strings),
+        cmocka_unit_test(writes_numbers),      cmocka_unit_test(numbers_come_back),
+        cmocka_unit_test(a_comma_for_a_point), cmocka_unit_test(writes_violations),
+        cmocka_unit_test(no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
