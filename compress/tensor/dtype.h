@@ -50,5 +50,6 @@ enum dtype dtype_by_name(const char *name); /* DTYPE_NONE: unknown; so below */
 enum dtype dtype_by_safetensors(const char *name);
 enum dtype dtype_by_torch(const char *name);
 enum dtype dtype_by_torch_storage(const char *name);
+enum dtype dtype_by_gguf(uint32_t type); /* plain types only; blocks: codec_by_gguf_type() */
 
 #endif

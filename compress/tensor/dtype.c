@@ -1,0 +1,64 @@
+/* The dtype table. See dtype.h. */
+#include "compress/tensor/dtype.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* In enum order, so that a row's index is its id. */
+static const struct dtype_row table[DTYPE_COUNT] = {
+    {DTYPE_NONE, "none", NULL, NULL, NULL, -1, 0, false},
+    {DTYPE_F64, "f64", "F64", "float64", "DoubleStorage", 28, 8, true},
+    {DTYPE_F32, "f32", "F32", "float32", "FloatStorage", 0, 4, true},
+    {DTYPE_F16, "f16", "F16", "float16", "HalfStorage", 1, 2, true},
+    {DTYPE_BF16, "bf16", "BF16", "bfloat16", "BFloat16Storage", 30, 2, true},
+    {DTYPE_F8_E4M3, "f8_e4m3", "F8_E4M3", "float8_e4m3fn", "Float8_e4m3fnStorage", -1, 1, true},
+    {DTYPE_F8_E5M2, "f8_e5m2", "F8_E5M2", "float8_e5m2", "Float8_e5m2Storage", -1, 1, true},
+    {DTYPE_I64, "i64", "I64", "int64", "LongStorage", 27, 8, false},
+    {DTYPE_I32, "i32", "I32", "int32", "IntStorage", 26, 4, false},
+    {DTYPE_I16, "i16", "I16", "int16", "ShortStorage", 25, 2, false},
+    {DTYPE_I8, "i8", "I8", "int8", "CharStorage", 24, 1, false},
+    {DTYPE_U64, "u64", "U64", "uint64", "UInt64Storage", -1, 8, false},
+    {DTYPE_U32, "u32", "U32", "uint32", "UInt32Storage", -1, 4, false},
+    {DTYPE_U16, "u16", "U16", "uint16", "UInt16Storage", -1, 2, false},
+    {DTYPE_U8, "u8", "U8", "uint8", "ByteStorage", -1, 1, false},
+    {DTYPE_BOOL, "bool", "BOOL", "bool", "BoolStorage", -1, 1, false},
+    {DTYPE_C64, "c64", "C64", "complex64", "ComplexFloatStorage", -1, 8, false},
+    {DTYPE_GGUF_BLOCK, "block", NULL, NULL, NULL, -1, 0, false},
+};
+
+const struct dtype_row *dtype_row(enum dtype dtype) {
+    return &table[(unsigned)dtype < DTYPE_COUNT ? dtype : DTYPE_NONE];
+}
+
+/* The row whose string at `field` (an offset into the row) is `name`. */
+static enum dtype find(size_t field, const char *name) {
+    for (int i = DTYPE_NONE + 1; name && i < DTYPE_COUNT; i++) {
+        const char *const *at = (const void *)((const char *)&table[i] + field);
+        if (*at && strcmp(*at, name) == 0)
+            return table[i].id;
+    }
+    return DTYPE_NONE;
+}
+
+enum dtype dtype_by_name(const char *name) {
+    return find(offsetof(struct dtype_row, name), name);
+}
+
+enum dtype dtype_by_safetensors(const char *name) {
+    return find(offsetof(struct dtype_row, safetensors), name);
+}
+
+enum dtype dtype_by_torch(const char *name) {
+    return find(offsetof(struct dtype_row, torch), name);
+}
+
+enum dtype dtype_by_torch_storage(const char *name) {
+    return find(offsetof(struct dtype_row, torch_storage), name);
+}
+
+enum dtype dtype_by_gguf(uint32_t type) {
+    for (int i = DTYPE_NONE + 1; i < DTYPE_COUNT; i++)
+        if (table[i].gguf >= 0 && (uint32_t)table[i].gguf == type)
+            return table[i].id;
+    return DTYPE_NONE;
+}
