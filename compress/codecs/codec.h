@@ -7,7 +7,9 @@
  *
  *   DATA        the codes, row by row, every row the same number of bytes
  *   SCALE       [rows, groups] numbers of `scale_dtype` (one per tensor, row or group)
- *   ZERO_POINT  asymmetric only
+ *   ZERO_POINT  asymmetric only. PACKING_BYTES: one i8 a scale. PACKING_WORDS: i32 words
+ *               [ceil(rows * bits / 32), groups], packed down the rows, lowest bits first,
+ *               stored as z + 2^(bits-1); a tensor's only zero point is one i8 in any packing
  *   SHAPE       two i64 (pack-quantized only): a constant, made by the format
  *
  * Block formats (GGUF) and plain floats have DATA alone. Codes are computed from the scale *as
@@ -49,7 +51,9 @@ enum packing {
 
 enum scale_search {
     SEARCH_MINMAX,
-    SEARCH_MSE, /* smallest squared error over a fixed grid of shrunk ranges */
+    /* Smallest squared error over a fixed grid of shrunk ranges, each followed by the least-squares
+     * scale of its codes; never worse than SEARCH_MINMAX, which it is for GRANULARITY_TENSOR. */
+    SEARCH_MSE,
 };
 
 struct codec;
@@ -107,8 +111,9 @@ struct codec {
     bool can_encode;        /* decoders alone for the K- and IQ4 blocks */
     bool is_quantized;      /* a source stored so counts as already quantized */
     double bits_per_weight; /* BLOCK and PLAIN: exact; AFFINE and SCALED: codes alone */
-    /* Largest |x - decode(encode(x))| allowed, as a fraction of the group's largest |x|: what the
-     * format's arithmetic cannot exceed. A verified tensor above it failed. */
+    /* Largest |x - decode(encode(x))| as a fraction of the group's largest |x|: what the format's
+     * arithmetic cannot exceed in its loosest variant without a scale search. To judge a tensor use
+     * encoding_error_bound(), which knows the variant and the scale's own limits. */
     double error_ceiling;
     /* Row functions; see codec_encode and codec_decode, which check arguments and loop. */
     const struct codec_ops *ops;
@@ -122,7 +127,8 @@ const struct codec *codec_by_gguf_type(uint32_t type);
 /* The encoding of a plain dtype as a container states it. */
 struct encoding encoding_plain(enum dtype dtype);
 bool encoding_equal(const struct encoding *a, const struct encoding *b);
-/* "int8 channel symmetric", "int4 group 128", "q4_0", "bf16": for reports. Returns text. */
+/* "int8 channel symmetric", "int4 group 128 asymmetric", "q4_0", "bf16": for reports. Returns text.
+ */
 const char *encoding_describe(const struct encoding *e, char *text, size_t cap);
 
 /* Does the encoding fit a matrix? ERR_MISFIT with the nearest feasible value (block or group
@@ -131,6 +137,12 @@ int encoding_check(const struct encoding *e, uint64_t rows, uint64_t cols, struc
 struct encoded_size encoding_size(const struct encoding *e, uint64_t rows, uint64_t cols);
 /* Everything the parts weigh, in bits per element. */
 double encoding_bits_per_weight(const struct encoding *e, uint64_t rows, uint64_t cols);
+/* Largest |x - decode(encode(x))| that the format's arithmetic allows among values whose largest
+ * magnitude is amax, where encoding counted no overflow. Grows with amax, so a row's or a tensor's
+ * amax gives a safe, looser bound. options may be NULL (min-max). A verified tensor above it
+ * failed. */
+double encoding_error_bound(const struct encoding *e, const struct encode_options *options,
+                            double amax);
 /* Chunks start at a multiple of this many rows. */
 uint32_t codec_row_multiple(const struct encoding *e);
 /* Does encoding need the value range of the whole tensor first? (granularity tensor) */
