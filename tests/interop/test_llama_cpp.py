@@ -211,6 +211,23 @@ def main():
         same = (suite.dir / "v2-q4_0.gguf").read_bytes() == (suite.dir / "q4_0.gguf").read_bytes()
         suite.check(same, "a version 2 source gives the same version 3 file")
 
+    with suite.section("split file"):
+        folder, out = suite.dir / "split", suite.dir / "split-out"
+        folder.mkdir()
+        convert(suite.model, folder / "model.gguf", "f16", extras=True, split=17)
+        suite.compress(folder, "gguf-q4_0", out)
+        names = sorted(p.name for p in folder.iterdir())
+        suite.check(
+            sorted(p.name for p in out.glob("*.gguf")) == names and len(names) == 3,
+            f"a split model stays split: {names}",
+        )
+        ours = [t for n in names for t in gguf.GGUFReader(out / n).tensors]
+        whole = {t.name: t.data.tobytes() for t in gguf.GGUFReader(suite.dir / "q4_0.gguf").tensors}
+        wrong = [t.name for t in ours if whole.pop(t.name, None) != t.data.tobytes()]
+        suite.check(not wrong and not whole, f"its tensors are the whole file's {wrong[:3] or ''}")
+        answer = suite.llama(model=str(out / names[0]), windows=windows[:1])
+        suite.check(answer["top1"][0] == top1["q4_0"][0], "llama.cpp runs it like the whole file")
+
     return suite.done()
 
 
