@@ -48,12 +48,13 @@ static void make_printable(char *text) {
     }
 }
 
-static void vput(char *dst, size_t cap, const char *format, va_list args) {
+__attribute__((format(printf, 3, 0))) static void vput(char *dst, size_t cap, const char *format,
+                                                       va_list args) {
     vsnprintf(dst, cap, format, args);
     make_printable(dst);
 }
 
-int err_set(struct err *err, enum err_code code, const char *format, ...) {
+int(err_set)(struct err *err, enum err_code code, const char *format, ...) {
     if (!err || err->code != ERR_OK)
         return -1;
     va_list args;
@@ -64,7 +65,7 @@ int err_set(struct err *err, enum err_code code, const char *format, ...) {
     return -1;
 }
 
-int err_set_errno(struct err *err, enum err_code code, int errno_value, const char *format, ...) {
+int(err_set_errno)(struct err *err, enum err_code code, int errno_value, const char *format, ...) {
     if (!err || err->code != ERR_OK)
         return -1;
     if (errno_value == ENOSPC || errno_value == EDQUOT)
@@ -84,7 +85,7 @@ int err_set_errno(struct err *err, enum err_code code, int errno_value, const ch
     return -1;
 }
 
-int err_context(struct err *err, const char *format, ...) {
+int(err_context)(struct err *err, const char *format, ...) {
     if (!err || err->code == ERR_OK)
         return -1;
     char old[sizeof err->text];
@@ -99,7 +100,7 @@ int err_context(struct err *err, const char *format, ...) {
     return -1;
 }
 
-int err_at_tensor(struct err *err, const char *name) {
+int(err_at_tensor)(struct err *err, const char *name) {
     if (err && !err->tensor[0] && name) {
         snprintf(err->tensor, sizeof err->tensor, "%s", name);
         make_printable(err->tensor);
@@ -107,7 +108,7 @@ int err_at_tensor(struct err *err, const char *name) {
     return -1;
 }
 
-int err_at_file(struct err *err, const char *path, uint64_t offset) {
+int(err_at_file)(struct err *err, const char *path, uint64_t offset) {
     if (!err)
         return -1;
     if (!err->file[0] && path) {
@@ -119,7 +120,7 @@ int err_at_file(struct err *err, const char *path, uint64_t offset) {
     return -1;
 }
 
-int err_at_pointer(struct err *err, const char *format, ...) {
+int(err_at_pointer)(struct err *err, const char *format, ...) {
     if (err && !err->pointer[0]) {
         va_list args;
         va_start(args, format);
@@ -129,7 +130,7 @@ int err_at_pointer(struct err *err, const char *format, ...) {
     return -1;
 }
 
-int err_nearest(struct err *err, const char *format, ...) {
+int(err_nearest)(struct err *err, const char *format, ...) {
     if (err && !err->nearest[0]) {
         va_list args;
         va_start(args, format);

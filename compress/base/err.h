@@ -67,6 +67,18 @@ int err_at_file(struct err *err, const char *path, uint64_t offset);
 int err_at_pointer(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int err_nearest(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Callers, compilers and analysers may know that these always return -1. */
+static inline int err_failed(void) {
+    return -1;
+}
+#define err_set(...) (err_set(__VA_ARGS__), err_failed())
+#define err_set_errno(...) (err_set_errno(__VA_ARGS__), err_failed())
+#define err_context(...) (err_context(__VA_ARGS__), err_failed())
+#define err_at_tensor(...) (err_at_tensor(__VA_ARGS__), err_failed())
+#define err_at_file(...) (err_at_file(__VA_ARGS__), err_failed())
+#define err_at_pointer(...) (err_at_pointer(__VA_ARGS__), err_failed())
+#define err_nearest(...) (err_nearest(__VA_ARGS__), err_failed())
+
 void err_clear(struct err *err);
 
 enum err_kind err_kind(enum err_code code);

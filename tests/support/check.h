@@ -17,6 +17,10 @@
 
 #include "compress/base/err.h"
 
+/* Behind fail_msg() and all the others; older headers of cmocka do not say that it never returns.
+ */
+void _fail(const char *file, int line) __attribute__((noreturn));
+
 /* call returned 0; else the err's words are printed. */
 #define CHECK_OK(call, err) check_ok((call), (err), #call, __FILE__, __LINE__)
 /* call failed (non-zero) with this code; the err is cleared for the next check. */

@@ -56,7 +56,10 @@ void tempdir_write(const struct tempdir *dir, const char *name, const void *data
         *slash = '/';
     }
     FILE *file = fopen(path, "wb");
-    if (!file || fwrite(data, 1, len, file) != len || fclose(file) != 0)
+    if (!file)
+        fail_msg("cannot write %s: %s", path, strerror(errno));
+    size_t put = len ? fwrite(data, 1, len, file) : 0;
+    if (fclose(file) != 0 || put != len)
         fail_msg("cannot write %s: %s", path, strerror(errno));
 }
 

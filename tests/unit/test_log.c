@@ -2,6 +2,7 @@
 #include "compress/base/log.h"
 #include "tests/support/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static char last[4096];
@@ -12,7 +13,7 @@ static void keep(void *self, enum log_level level, const char *text) {
     assert_ptr_equal(self, &lines);
     lines++;
     last_level = level;
-    strcpy(last, text);
+    snprintf(last, sizeof last, "%s", text);
 }
 
 static void levels(void **state) {

@@ -2,7 +2,7 @@
 #include "compress/base/progress.h"
 #include "tests/support/check.h"
 
-#include <string.h>
+#include <stdio.h>
 
 struct heard {
     unsigned reports;
@@ -23,8 +23,8 @@ static bool on_question(void *self) {
 
 static void on_log(void *self, const char *level, const char *text) {
     struct heard *heard = self;
-    strcpy(heard->level, level);
-    strcpy(heard->text, text);
+    snprintf(heard->level, sizeof heard->level, "%s", level);
+    snprintf(heard->text, sizeof heard->text, "%s", text);
 }
 
 static void nobody_is_fine(void **state) {
