@@ -9,6 +9,8 @@
 
 #include "compress/base/counters.h"
 #include "compress/base/dirfiles.h"
+#include "compress/base/fdsink.h"
+#include "compress/base/limits.h"
 #include "storage/blob/blobs_private.h"
 #include "storage/db/stmt.h"
 #include "storage/tables/blobs_tbl.h"
@@ -241,7 +243,10 @@ static int source_at(struct blobs *blobs, const char *file, const char *path, st
     int fd = openat(blobs->dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0)
         return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "%s", path);
-    return source_over_fd_take(fd, path, ret, err);
+    if (source_over_fd_take(fd, path, ret, err) == 0)
+        return 0;
+    close(fd);
+    return -1;
 }
 
 int staged_source(struct staged *staged, const char *path, struct source **ret, struct err *err) {
@@ -455,6 +460,7 @@ static int outputs_create(struct outputs *base, const char *path, uint64_t bytes
     }
     *sink = (struct output_sink){.base.ops = &output_sink_ops, .file = file, .outputs = self};
     if (sink_over_fd_take(fd, path, &sink->inner, err) < 0) {
+        close(fd);
         free(sink);
         return -1;
     }

@@ -11,6 +11,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +125,7 @@ static la_ssize_t read_ring(struct archive *archive, void *ctx, const void **ret
         pthread_cond_wait(&tar->more, &tar->lock);
     if (tar->aborted) {
         pthread_mutex_unlock(&tar->lock);
-        archive_set_error(archive, ARCHIVE_ERRNO_MISC, "the upload was broken off");
+        archive_set_error(archive, ECANCELED, "the upload was broken off");
         return -1;
     }
     size_t n = tar->len < BLOCK_BYTES ? tar->len : BLOCK_BYTES;
