@@ -59,6 +59,31 @@ static const struct codec table[] = {
      false, true, 4.5, 0, &codec_iq4_ops},
     {"iq4_xs", "GGUF 4-bit non-linear super-blocks of 256 (read only)", CODEC_BLOCK, 4, 256, 136,
      23, 30, false, true, 4.25, 0, &codec_iq4_ops},
+    /* Carried: their geometry is known, their arithmetic is not. */
+    {"iq3_s", "GGUF 3-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 3, 256, 110, 21, 26,
+     false, true, 3.4375, 0, NULL},
+    {"iq3_xxs", "GGUF 3-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 3, 256, 98, 18, 23,
+     false, true, 3.0625, 0, NULL},
+    {"iq2_s", "GGUF 2-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 2, 256, 82, 22, 28,
+     false, true, 2.5625, 0, NULL},
+    {"iq2_xs", "GGUF 2-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 2, 256, 74, 17, 20,
+     false, true, 2.3125, 0, NULL},
+    {"iq2_xxs", "GGUF 2-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 2, 256, 66, 16, 19,
+     false, true, 2.0625, 0, NULL},
+    {"iq1_m", "GGUF 1-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 1, 256, 56, 29, 31,
+     false, true, 1.75, 0, NULL},
+    {"iq1_s", "GGUF 1-bit codebook, blocks of 256 (carried)", CODEC_BLOCK, 1, 256, 50, 19, 24,
+     false, true, 1.5625, 0, NULL},
+    {"tq2_0", "GGUF ternary, 2 bits each, blocks of 256 (carried)", CODEC_BLOCK, 2, 256, 66, 35, 37,
+     false, true, 2.0625, 0, NULL},
+    {"tq1_0", "GGUF ternary, five to a byte, blocks of 256 (carried)", CODEC_BLOCK, 2, 256, 54, 34, 36,
+     false, true, 1.6875, 0, NULL},
+    {"mxfp4", "GGUF E2M1 with an E8M0 scale, blocks of 32 (carried)", CODEC_BLOCK, 4, 32, 17, 39, 38,
+     false, true, 4.25, 0, NULL},
+    {"nvfp4", "GGUF E2M1 with E4M3 scales, blocks of 64 (carried)", CODEC_BLOCK, 4, 64, 36, 40, 39,
+     false, true, 4.5, 0, NULL},
+    {"q1_0", "GGUF signs with a scale, blocks of 128 (carried)", CODEC_BLOCK, 1, 128, 18, 41, 40,
+     false, true, 1.125, 0, NULL},
 };
 /* clang-format on */
 
@@ -80,6 +105,10 @@ const struct codec *codec_by_gguf_type(uint32_t type) {
         if (table[i].gguf_type >= 0 && (uint32_t)table[i].gguf_type == type)
             return &table[i];
     return NULL;
+}
+
+bool codec_can_decode(const struct codec *codec) {
+    return codec->ops != NULL;
 }
 
 struct encoding encoding_plain(enum dtype dtype) {
@@ -289,6 +318,7 @@ void codec_encode(const struct encoding *e, const struct encode_options *options
 
 void codec_decode(const struct encoding *e, uint64_t row0, uint64_t rows, uint64_t cols,
                   const void *data, const void *scale, const void *zero_point, float *ret) {
+    assert(codec_can_decode(e->codec));
     assert(e->codec->family != CODEC_PLAIN || (e->dtype != DTYPE_C64 && e->dtype != DTYPE_NONE));
     if (rows && cols)
         e->codec->ops->decode(e, row0, rows, cols, data, scale, zero_point, ret);

@@ -115,7 +115,8 @@ struct codec {
      * arithmetic cannot exceed in its loosest variant without a scale search. To judge a tensor use
      * encoding_error_bound(), which knows the variant and the scale's own limits. */
     double error_ceiling;
-    /* Row functions; see codec_encode and codec_decode, which check arguments and loop. */
+    /* Row functions; see codec_encode and codec_decode, which check arguments and loop. NULL: blocks
+     * that are carried through as bytes, neither decoded nor encoded. */
     const struct codec_ops *ops;
 };
 
@@ -123,6 +124,8 @@ struct codec {
 const struct codec *codec_at(size_t i); /* NULL past the end */
 const struct codec *codec_by_name(const char *name);
 const struct codec *codec_by_gguf_type(uint32_t type);
+/* False for block formats that can only be copied (IQ1 .. IQ3, ternary, FP4 ...). */
+bool codec_can_decode(const struct codec *codec);
 
 /* The encoding of a plain dtype as a container states it. */
 struct encoding encoding_plain(enum dtype dtype);
