@@ -27,6 +27,9 @@
 #define LIMIT_GGUF_KEYS 65536
 #define LIMIT_GGUF_KEY_BYTES 65535 /* the GGUF specification's own limit (2^16-1) */
 #define LIMIT_GGUF_ARRAY_LEN (16 * 1000 * 1000)
+/* Writers use 32, some a page (4 to 64 KB); every tensor is padded to it, so it bounds how much a
+ * tiny file can be blown up. */
+#define LIMIT_GGUF_ALIGNMENT (1 * MIB)
 /* A pickle of a state dict costs ~150 bytes a tensor. */
 #define LIMIT_PICKLE_BYTES (64 * MIB)
 #define LIMIT_PICKLE_DEPTH 64
