@@ -115,8 +115,8 @@ struct codec {
      * arithmetic cannot exceed in its loosest variant without a scale search. To judge a tensor use
      * encoding_error_bound(), which knows the variant and the scale's own limits. */
     double error_ceiling;
-    /* Row functions; see codec_encode and codec_decode, which check arguments and loop. NULL: blocks
-     * that are carried through as bytes, neither decoded nor encoded. */
+    /* Row functions; see codec_encode and codec_decode, which check arguments and loop. NULL:
+     * blocks that are carried through as bytes, neither decoded nor encoded. */
     const struct codec_ops *ops;
 };
 
