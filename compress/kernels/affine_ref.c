@@ -1,6 +1,7 @@
 /* Integer codes on a uniform grid: quantize, dequantize, pack by two, fit a scale. */
 #include "compress/kernels/kernels.h"
 #include "compress/kernels/kernels_fill.h"
+#include "compress/kernels/lanes.h"
 
 #include <math.h>
 
@@ -39,26 +40,16 @@ static void unpack_i4_ref(const uint8_t *packed, size_t n, uint8_t *ret) {
         ret[i] = (uint8_t)((packed[i / 2] >> (i % 2 * 4) & 15) - 8);
 }
 
-static double add_16(const float v[16]) {
-    double sum[8];
-    for (int i = 0; i < 8; i++)
-        sum[i] = (double)v[i] + (double)v[i + 8];
-    for (int half = 4; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            sum[i] += sum[i + half];
-    return sum[0];
-}
-
 static void fit_f32_ref(const float *x, size_t n, float inverse, float lo, float hi,
                         double ret[2]) {
-    float vp[16] = {0}, pp[16] = {0};
+    float vp[LANES] = {0}, pp[LANES] = {0};
     for (size_t i = 0; i < n; i++) {
         float v = x[i] * inverse, p = rintf(clamp(v, lo, hi));
-        vp[i % 16] += v * p;
-        pp[i % 16] += p * p;
+        vp[i % LANES] += v * p;
+        pp[i % LANES] += p * p;
     }
-    ret[0] = add_16(vp);
-    ret[1] = add_16(pp);
+    ret[0] = lanes_sum_f32(vp);
+    ret[1] = lanes_sum_f32(pp);
 }
 
 void affine_fill_ref(struct kernels *k) {

@@ -18,7 +18,7 @@ static void fill_reference(struct kernels *k) {
     legacy_fill_ref(k);
 }
 
-#ifdef KERNELS_HAVE_X86
+#ifdef KERNELS_HAVE_AVX2
 static void fill_avx2(struct kernels *k) {
     convert_fill_avx2(k);
     stats_fill_avx2(k);
@@ -26,13 +26,14 @@ static void fill_avx2(struct kernels *k) {
     fp8_fill_avx2(k);
     legacy_fill_avx2(k);
 }
+#endif
 
+#ifdef KERNELS_HAVE_AVX512
 static void fill_avx512(struct kernels *k) {
     convert_fill_avx512(k);
     stats_fill_avx512(k);
     affine_fill_avx512(k);
     fp8_fill_avx512(k);
-    legacy_fill_avx512(k);
 }
 #endif
 
@@ -43,8 +44,10 @@ static const struct {
     void (*fill)(struct kernels *k);
 } table[] = {
     {"reference", 0, fill_reference},
-#ifdef KERNELS_HAVE_X86
+#ifdef KERNELS_HAVE_AVX2
     {"avx2", CPU_AVX2, fill_avx2},
+#endif
+#ifdef KERNELS_HAVE_AVX512
     {"avx512", CPU_AVX512, fill_avx512},
 #endif
 };

@@ -58,14 +58,14 @@ typedef void kernel_dequantize(const uint8_t *codes, size_t n, const struct affi
 /* Signed codes -8..7, a byte each, to and from nibbles: the first in the low half, stored as q + 8;
  * the unused half of an odd count's last byte is zero. */
 typedef void kernel_pack(const uint8_t *codes, size_t n, uint8_t *ret);
-/* Least squares against the codes that a scale gives: with p = rint(clamp(x * inverse, lo, hi)),
- * ret = {sum of x * inverse * p, sum of p * p}, each from 16 f32 partial sums added pairwise in
- * f64. */
+/* Least squares against the codes that a scale gives, x finite: with p = rint(clamp(x * inverse,
+ * lo, hi)), ret = {sum of x * inverse * p, sum of p * p}, each from 16 f32 partial sums added
+ * pairwise in f64. */
 typedef void kernel_fit(const float *x, size_t n, float inverse, float lo, float hi, double ret[2]);
 /* e4m3(x / scale), saturating; and back, times scale. */
 typedef void kernel_to_fp8(const float *x, size_t n, float scale, uint8_t *ret);
 typedef void kernel_from_fp8(const uint8_t *codes, size_t n, float scale, float *ret);
-/* GGUF blocks of 32 values. */
+/* GGUF blocks of 32 values; x finite. */
 typedef void kernel_encode_block(const float *x, size_t blocks, uint8_t *ret);
 typedef void kernel_decode_block(const uint8_t *data, size_t blocks, float *ret);
 

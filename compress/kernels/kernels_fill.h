@@ -23,6 +23,5 @@ void convert_fill_avx512(struct kernels *k);
 void stats_fill_avx512(struct kernels *k);
 void affine_fill_avx512(struct kernels *k);
 void fp8_fill_avx512(struct kernels *k);
-void legacy_fill_avx512(struct kernels *k);
 
 #endif

@@ -1,6 +1,7 @@
 /* Ranges and errors. See kernels.h for what is left out and in which order sums are taken. */
 #include "compress/kernels/kernels.h"
 #include "compress/kernels/kernels_fill.h"
+#include "compress/kernels/lanes.h"
 
 #include <math.h>
 
@@ -22,16 +23,8 @@ static void range_f32_ref(const float *x, size_t n, struct float_range *ret) {
     *ret = (struct float_range){min + 0.0f, max + 0.0f, non_finite, first};
 }
 
-/* ((0+8)+(4+12)) + ... : halves folded onto each other, the same in every variant. */
-static double add_16(double v[16]) {
-    for (int half = 8; half; half /= 2)
-        for (int i = 0; i < half; i++)
-            v[i] += v[i + half];
-    return v[0];
-}
-
 static void error_stats_f32_ref(const float *x, const float *y, size_t n, struct error_stats *ret) {
-    double x2[16] = {0}, e2[16] = {0};
+    double x2[LANES] = {0}, e2[LANES] = {0};
     struct error_stats s = {0};
     for (size_t i = 0; i < n; i++) {
         s.nonzero += y[i] != 0;
@@ -41,13 +34,13 @@ static void error_stats_f32_ref(const float *x, const float *y, size_t n, struct
             continue;
         }
         double a = x[i], e = a - (double)y[i];
-        x2[i % 16] += a * a;
-        e2[i % 16] += e * e;
+        x2[i % LANES] += a * a;
+        e2[i % LANES] += e * e;
         s.max_x = fabs(a) > s.max_x ? fabs(a) : s.max_x;
         s.max_e = fabs(e) > s.max_e ? fabs(e) : s.max_e;
     }
-    s.sum_x2 = add_16(x2);
-    s.sum_e2 = add_16(e2);
+    s.sum_x2 = lanes_sum_f64(x2);
+    s.sum_e2 = lanes_sum_f64(e2);
     *ret = s;
 }
 
