@@ -34,7 +34,11 @@ struct arch {
 
 const struct arch *arch_at(size_t i);
 const struct arch *arch_for(const char *model_type); /* never NULL */
-/* Sets role, is_linear, is_embedding of every tensor, and first/last block bits. */
-void arch_assign_roles(struct model *model);
+/* The row that fits everything. */
+const struct arch *arch_generic(void);
+/* Sets role, is_linear (2-D alone), is_embedding of every tensor, and first/last block bits. What
+ * the model's own row does not name gets the generic row's role, and is not called linear: that a
+ * name looks like a Linear's is no proof where the architecture is known. -1 with ERR_NO_MEMORY. */
+int arch_assign_roles(struct model *model, struct err *err);
 
 #endif

@@ -101,6 +101,9 @@ struct model {
     enum dtype float_dtype; /* the model's own float type: that of most of its weights */
     bool tied_embeddings;
     const char *quantization; /* scheme of an already quantized source, or NULL */
+    /* Why its tensors cannot be decoded (they are listed as they are stored, and can be neither
+     * compressed nor requantized: ERR_UNSUPPORTED); NULL when they can. */
+    const char *opaque_quantization;
     struct model_fact *facts;
     size_t fact_count;
     void *private; /* the format's own index, in the arena */
