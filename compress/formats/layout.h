@@ -25,7 +25,7 @@ enum segment_kind {
 struct segment {
     enum segment_kind kind;
     uint64_t bytes;
-    const void *literal;         /* LITERAL */
+    const void *literal;         /* LITERAL: also the SHAPE part, a constant */
     size_t resolver_index;       /* COPY: index into model->resolver->files */
     uint64_t offset;             /* COPY */
     const struct tensor *tensor; /* PART */
@@ -50,9 +50,10 @@ struct layout {
 };
 
 void layout_init(struct layout *layout, struct arena *arena);
-/* NULL when the arena is exhausted. */
+/* NULL when the arena is exhausted. The pointer is good until the next file is added. */
 struct layout_file *layout_add_file(struct layout *layout, const char *path);
-/* Appends; adds to the byte counts. -1 with ERR_NO_MEMORY when the arena is exhausted. */
+/* Appends; adds to the byte counts. A segment of no bytes is left out. -1 with ERR_NO_MEMORY when
+ * the arena is exhausted. */
 int layout_add(struct layout *layout, struct layout_file *file, struct segment segment,
                struct err *err);
 void layout_sort(struct layout *layout);
