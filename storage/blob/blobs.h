@@ -15,6 +15,7 @@
 #ifndef STORAGE_BLOB_BLOBS_H
 #define STORAGE_BLOB_BLOBS_H
 
+#include "compress/base/arena.h"
 #include "compress/base/digest.h"
 #include "compress/base/files.h"
 #include "storage/db/db.h"
@@ -67,8 +68,10 @@ struct blob_outputs;
 int blob_outputs_new(struct blobs *blobs, bool lone, struct blob_outputs **ret, struct err *err);
 struct outputs *blob_outputs_base(struct blob_outputs *outputs);
 size_t blob_outputs_count(const struct blob_outputs *outputs);
-/* path, digest, bytes of finished file i, sorted by path. */
-struct blob_entry blob_outputs_entry(const struct blob_outputs *outputs, size_t i);
+/* Path, digest and bytes of the finished files, sorted by path: an array of blob_outputs_count()
+ * entries in the arena, whose paths are borrowed from the outputs. */
+int blob_outputs_entries(struct blob_outputs *outputs, struct arena *arena, struct blob_entry **ret,
+                         struct err *err);
 /* In a writer closure: publishes every file. */
 int blob_outputs_publish(struct blob_outputs *outputs, struct db_conn *conn, const char *team,
                          struct err *err);

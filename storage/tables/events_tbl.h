@@ -34,8 +34,12 @@ int events_tbl_since(struct db_conn *conn, int64_t job_n, int64_t after, unsigne
 int events_tbl_since_of(struct db_conn *conn, int64_t job_n, const char *type, int64_t after,
                         unsigned limit, struct arena *arena, struct event_row **ret,
                         size_t *ret_count, struct err *err);
+/* Of all jobs, in commit order: what the fan-out reads after each group. */
+int events_tbl_since_any(struct db_conn *conn, int64_t after, unsigned limit, struct arena *arena,
+                         struct event_row **ret, size_t *ret_count, struct err *err);
+int events_tbl_newest_id(struct db_conn *conn, int64_t *ret, struct err *err);
 int events_tbl_last_id(struct db_conn *conn, int64_t job_n, int64_t *ret, struct err *err);
-/* Lowest id thinned away that is still above `after`, as a gap marker: 1 found, 0 none. */
+/* Rows up to this id may have been thinned away, and it is above `after`: 1 found, 0 none. */
 int events_tbl_gap(struct db_conn *conn, int64_t job_n, int64_t after, int64_t *ret_id,
                    struct err *err);
 /* Thins progress rows by halving when there are more than EVENTS_PROGRESS_MAX, drops oldest log

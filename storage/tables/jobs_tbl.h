@@ -107,6 +107,10 @@ int jobs_tbl_cancel(struct db_conn *conn, int64_t n, int64_t now_ms, const char 
                     struct err *err);
 /* failed or cancelled → queued, cleared. 0: some other state. */
 int jobs_tbl_retry(struct db_conn *conn, int64_t n, int64_t now_ms, struct err *err);
+/* PATCH: sets priority and labels (both given), revision + 1. if_revision 0: whatever it is; else 0
+ * is returned when the job has moved on. */
+int jobs_tbl_edit(struct db_conn *conn, int64_t n, int64_t if_revision, int priority,
+                  const char *labels_json, struct err *err);
 /* Terminal only (0 otherwise): with its events, report and files. */
 int jobs_tbl_delete(struct db_conn *conn, int64_t n, struct err *err);
 
