@@ -45,7 +45,9 @@ struct offload {
     void (*run)(void *ctx);  /* on a pool thread */
     void (*done)(void *ctx); /* on the loop thread, right after; may free the object */
     void *ctx;
-    struct offload *next; /* the engine's own */
+    bool slow; /* lasts as long as a client likes (unpacking while it uploads); few at once */
+    /* The engine's own: */
+    struct offload *next;
     struct engine *engine;
 };
 /* -1 with ERR_OVERLOADED when too much waits, ERR_DRAINING at shutdown; done is then not called. */
@@ -75,13 +77,18 @@ int queue_cancel(struct engine *engine, struct db_conn *conn, const char *team, 
                  bool *ret_changed, struct err *err);
 int queue_retry(struct engine *engine, struct db_conn *conn, const char *team, const char *id,
                 bool *ret_changed, struct err *err);
+/* PATCH: priority -1 and labels NULL keep what is there. if_revision 0: none asked for; else
+ * ERR_PRECONDITION when the job has moved on. ERR_STATE for a terminal job's priority. */
+int queue_edit(struct engine *engine, struct db_conn *conn, const char *team, const char *id,
+               int64_t if_revision, int priority, const char *labels_json, struct err *err);
 int queue_delete(struct engine *engine, struct db_conn *conn, const char *team, const char *id,
                  struct err *err);
 
 /* -- Events: replay from the database, then live. -- */
 struct event_sub; /* a subscription to one job (or all: job_n 0) */
-/* `wake` is called from the writer thread, after commit, when there may be something new; it must
- * only wake the reader. It may be called spuriously. */
+/* `wake` is called from the writer thread, after commit and under the hub's lock, when there may be
+ * something new: it must only wake the reader (take its own lock, resume a connection) and call
+ * nothing of this header. It may be called spuriously. NULL when out of memory. */
 struct event_sub *engine_subscribe(struct engine *engine, int64_t job_n, void (*wake)(void *self),
                                    void *self);
 /* After return wake will not be called again. */
@@ -93,9 +100,13 @@ struct event_text {
     const char *type;
     const char *json; /* one line, no newline; in the arena */
     size_t len;
-    bool terminal; /* the job's last event: state with a terminal state */
+    bool terminal; /* a state event with a terminal state: the job's last unless it is retried */
 };
 int engine_events(struct engine *engine, int64_t job_n, int64_t after, unsigned limit,
                   struct arena *arena, struct event_text **ret, size_t *ret_count, struct err *err);
+/* Were rows of this job thinned away behind `after`? 1: up to *ret_id, say so in a `gap` event
+ * before the first page; 0; -1. */
+int engine_events_gap(struct engine *engine, int64_t job_n, int64_t after, int64_t *ret_id,
+                      struct err *err);
 
 #endif

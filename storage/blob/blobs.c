@@ -26,8 +26,9 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define WRITE_BACK_BYTES (8 * MIB) /* start the disk this often, so that the final fsync is short \
-                                    */
+#define WRITE_BACK_BYTES                                                     \
+    (8 * MIB) /* start the disk this often, so that the final fsync is short \
+               */
 
 int blobs_open(const char *data_dir, struct blobs **ret, struct err *err) {
     struct blobs *blobs = calloc(1, sizeof *blobs);
@@ -564,3 +565,21 @@ void blob_outputs_discard(struct blob_outputs *outputs) {
     free(outputs->sorted);
     free(outputs);
 }
+
+#ifdef COMPRESSD_TEST_HOOKS
+void blob_outputs_test_flip(struct blob_outputs *outputs) {
+    const struct output_file *largest = NULL;
+    for (const struct output_file *file = outputs->newest; file; file = file->next)
+        if (file->finished && (!largest || file->bytes > largest->bytes))
+            largest = file;
+    uint8_t byte;
+    int fd = largest ? openat(outputs->blobs->dir_fd, largest->staging, O_RDWR | O_CLOEXEC) : -1;
+    off_t at = largest ? (off_t)(largest->bytes / 2) : 0;
+    if (fd < 0 || pread(fd, &byte, 1, at) != 1)
+        abort();
+    byte ^= 1;
+    if (pwrite(fd, &byte, 1, at) != 1)
+        abort();
+    close(fd);
+}
+#endif

@@ -76,5 +76,9 @@ int blob_outputs_entries(struct blob_outputs *outputs, struct arena *arena, stru
 int blob_outputs_publish(struct blob_outputs *outputs, struct db_conn *conn, const char *team,
                          struct err *err);
 void blob_outputs_discard(struct blob_outputs *outputs);
+#ifdef COMPRESSD_TEST_HOOKS
+/* Flips one bit in the middle of the largest finished file: the job must notice. */
+void blob_outputs_test_flip(struct blob_outputs *outputs);
+#endif
 
 #endif

@@ -1,0 +1,17 @@
+/*
+ * Deaths of the process, and who is to blame.
+ *
+ * A fatal signal (SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS) marks DATA/died before it takes
+ * its course. At the next start a death that was marked, or during which the cgroup's oom_kill
+ * counter rose, counts against a job that was running alone as a suspect; every job that was
+ * running becomes a suspect. A SIGKILL from outside, a power loss or a clean stop consumes nothing.
+ */
+#ifndef JOBS_CRASH_H
+#define JOBS_CRASH_H
+
+#include "storage/store.h"
+
+/* Installs the handlers. Process-wide: called once by the daemon's main, before threads. */
+int crash_install(const struct store *store, struct err *err);
+
+#endif

@@ -1,0 +1,140 @@
+/* See plans.h. The cache is a small array in order of use: fifty entries are searched faster than
+ * any map would pay. */
+#include "jobs/plans.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES 64
+#define CACHE_TEXT_BYTES (16u << 20)
+
+struct entry {
+    int64_t version; /* 0: free */
+    struct digest recipe;
+    struct plan_summary summary; /* json: malloc'd */
+    size_t json_len;
+};
+
+struct plans {
+    struct store *store;
+    struct plan_limits limits;
+    pthread_mutex_t lock;
+    struct entry entries[ENTRIES]; /* newest use first */
+    size_t text_bytes;
+};
+
+int plans_new(struct store *store, uint64_t memory_bytes, unsigned threads, struct plans **ret,
+              struct err *err) {
+    struct plans *plans = calloc(1, sizeof *plans);
+    if (!plans)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the plan cache");
+    plans->store = store;
+    plans->limits = (struct plan_limits){.memory_bytes = memory_bytes, .threads = threads};
+    pthread_mutex_init(&plans->lock, NULL);
+    *ret = plans;
+    return 0;
+}
+
+static void drop(struct plans *plans, struct entry *entry) {
+    plans->text_bytes -= entry->json_len;
+    free((char *)(uintptr_t)entry->summary.json);
+    *entry = (struct entry){0};
+}
+
+void plans_free(struct plans *plans) {
+    if (!plans)
+        return;
+    for (size_t i = 0; i < ENTRIES; i++)
+        drop(plans, &plans->entries[i]);
+    pthread_mutex_destroy(&plans->lock);
+    free(plans);
+}
+
+int plans_find(struct plans *plans, int64_t version, const struct recipe *recipe,
+               struct arena *arena, struct plan_summary *ret) {
+    int found = 0;
+    pthread_mutex_lock(&plans->lock);
+    for (size_t i = 0; i < ENTRIES && !found; i++) {
+        struct entry entry = plans->entries[i];
+        if (entry.version != version || !digest_equal(&entry.recipe, &recipe->digest))
+            continue;
+        memmove(&plans->entries[1], &plans->entries[0], i * sizeof entry);
+        plans->entries[0] = entry;
+        *ret = entry.summary;
+        ret->json = arena_strndup(arena, entry.summary.json, entry.json_len);
+        found = ret->json != NULL;
+        break;
+    }
+    pthread_mutex_unlock(&plans->lock);
+    return found;
+}
+
+/* Takes a copy of the text; without memory it simply is not remembered. */
+static void remember(struct plans *plans, int64_t version, const struct digest *recipe,
+                     const struct plan_summary *summary) {
+    size_t len = strlen(summary->json);
+    char *copy = len <= CACHE_TEXT_BYTES / 4 ? strdup(summary->json) : NULL;
+    if (!copy)
+        return;
+    pthread_mutex_lock(&plans->lock);
+    drop(plans, &plans->entries[ENTRIES - 1]);
+    for (size_t i = ENTRIES - 1; i-- > 0 && plans->text_bytes + len > CACHE_TEXT_BYTES;)
+        drop(plans, &plans->entries[i]);
+    memmove(&plans->entries[1], &plans->entries[0], (ENTRIES - 1) * sizeof plans->entries[0]);
+    plans->entries[0] = (struct entry){version, *recipe, *summary, len};
+    plans->entries[0].summary.json = copy;
+    plans->text_bytes += len;
+    pthread_mutex_unlock(&plans->lock);
+}
+
+int plans_open_version(struct store *store, int64_t version, struct resolver **ret,
+                       struct err *err) {
+    struct arena *arena = arena_new(LIMIT_REQUEST_ARENA_BYTES);
+    struct db_conn *conn = arena ? db_read_begin(store->db, err) : NULL;
+    if (!conn) {
+        err_set(err, ERR_NO_MEMORY, "no memory to open a model");
+        arena_free(arena);
+        return -1;
+    }
+    struct blob_entry *files = NULL;
+    size_t count = 0;
+    struct model_row row;
+    int result = models_tbl_find_version(conn, version, arena, &row, err);
+    if (result == 1)
+        result = models_tbl_files(conn, version, arena, &files, &count, err);
+    db_read_end(store->db, conn);
+    if (result == 0)
+        result = count ? blob_resolver(store->blobs, files, count, row.lone, ret, err)
+                       : err_set(err, ERR_NOT_FOUND, "the model's files are gone");
+    arena_free(arena);
+    return result;
+}
+
+int plans_make(struct plans *plans, const struct model_row *model, const struct recipe *recipe,
+               struct arena *arena, struct violations *list, struct plan_summary *ret,
+               struct err *err) {
+    if (plans_find(plans, model->version, recipe, arena, ret))
+        return 0;
+    struct resolver *files;
+    if (plans_open_version(plans->store, model->version, &files, err) < 0)
+        return -1;
+    struct plan *plan = NULL;
+    int result = plan_new(files, recipe, model->name, &plans->limits, list, &plan, err);
+    if (result == 0) {
+        size_t len;
+        char *json = plan_json(plan, &len);
+        const char *copy = json ? arena_strndup(arena, json, len) : NULL;
+        free(json);
+        if (copy) {
+            *ret = (struct plan_summary){plan->bytes_in,   plan->bytes_out, plan->peak_bytes,
+                                         plan->disk_bytes, plan->seconds,   copy};
+            remember(plans, model->version, &recipe->digest, ret);
+        } else {
+            result = err_set(err, ERR_NO_MEMORY, "no memory for a plan");
+        }
+    }
+    plan_free(plan);
+    resolver_close(files);
+    return result;
+}
