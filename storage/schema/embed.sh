@@ -1,6 +1,7 @@
 #!/bin/sh
-# Turns schema files into one C table: embed.sh FILE... > schema.inc
+# Turns schema files into the table of storage/db/schema.h: embed.sh FILE... > schema.c
 set -eu
+printf '#include "storage/db/schema.h"\n\nconst struct schema_file schema_files[] = {\n'
 for file in "$@"; do
     name=$(basename "$file" .sql)
     number=$(printf '%s' "$name" | sed 's/-.*//; s/^0*//')
@@ -8,3 +9,4 @@ for file in "$@"; do
     sed -e 's/\\/\\\\/g' -e 's/"/\\"/g' -e 's/^/"/' -e 's/$/\\n"/' "$file"
     printf '},\n'
 done
+printf '};\nconst size_t schema_file_count = sizeof schema_files / sizeof schema_files[0];\n'
