@@ -30,7 +30,7 @@ static const struct {
 static int read_files(struct model *model, struct gguf_split *split, struct err *err);
 static int add_tensors(struct model *model, const struct gguf_split *split, struct err *err);
 static int add_facts(struct model *model, const struct gguf_split *split, struct err *err);
-static const char *quantization_of(const struct model *model);
+static int set_quantization(struct model *model, struct err *err);
 
 bool gguf_sniff(struct resolver *files, struct err *err) {
     if (!files->lone) {
@@ -73,8 +73,7 @@ int gguf_open(struct resolver *files, struct model *model, struct err *err) {
     model->private = split;
     const char *architecture = gguf_file_text(&split->files[0], "general.architecture");
     model->architecture = architecture ? architecture : "";
-    model->quantization = quantization_of(model);
-    if (add_facts(model, split, err) < 0)
+    if (set_quantization(model, err) < 0 || add_facts(model, split, err) < 0)
         return -1;
     return model_finish(model, err);
 }
@@ -140,19 +139,27 @@ static int add_tensors(struct model *model, const struct gguf_split *split, stru
     return 0;
 }
 
-/* The scheme of most quantized weights; NULL when there are none. */
-static const char *quantization_of(const struct model *model) {
+/* The scheme of most quantized weights, if there are any; and whether all can be decoded. */
+static int set_quantization(struct model *model, struct err *err) {
     uint64_t elements[128] = {0}; /* by ggml type; types are small numbers */
     const struct codec *most = NULL;
     for (size_t i = 0; i < model->tensor_count; i++) {
-        const struct codec *codec = model->tensors[i].stored.codec;
+        const struct tensor *t = &model->tensors[i];
+        const struct codec *codec = t->stored.codec;
         if (codec->family != CODEC_BLOCK || (unsigned)codec->gguf_type >= 128)
             continue;
-        elements[codec->gguf_type] += model->tensors[i].elements;
+        elements[codec->gguf_type] += t->elements;
         if (!most || elements[codec->gguf_type] > elements[most->gguf_type])
             most = codec;
+        if (codec_can_decode(codec) || model->opaque_quantization)
+            continue;
+        model->opaque_quantization = arena_printf(
+            model->arena, "%s is stored as %s, which cannot be decoded here", t->name, codec->name);
+        if (!model->opaque_quantization)
+            return err_set(err, ERR_NO_MEMORY, "the model needs more memory than is allowed");
     }
-    return most ? most->name : NULL;
+    model->quantization = most ? most->name : NULL;
+    return 0;
 }
 
 static int add_number(struct model *model, const char *fact, uint64_t value, struct err *err) {

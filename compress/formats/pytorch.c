@@ -4,9 +4,14 @@
  */
 #include "compress/formats/pytorch.h"
 
-#include "compress/base/jspec.h"
+#include "compress/base/bytes.h"
+#include "compress/base/strmap.h"
+#include "compress/formats/hf_config.h"
+#include "compress/formats/st_index.h"
+#include "compress/formats/st_open.h"
 #include "compress/formats/torch_pickle.h"
 #include "compress/formats/zipdir.h"
+#include "compress/graph/arch.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,7 +19,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define INDEX_NAME "pytorch_model.bin.index.json"
+#define INDEX_SUFFIX ".bin"
 #define SINGLE_NAME "pytorch_model.bin"
 #define PICKLE_SUFFIX "/data.pkl"
 #define HEAD_BYTES 160 /* a local zip header and the name of the first entry */
@@ -26,23 +31,30 @@ enum head {
     HEAD_PICKLE,     /* torch.save before 1.6, or a bare pickle */
 };
 
-/* The files of a model: indices into the resolver. */
-struct choice {
-    size_t *files;
-    size_t count;
-    struct json_t *index; /* the weight map's document, or NULL */
-};
-
 static const char *const extensions[] = {".bin", ".pt", ".pth", ".ckpt"};
 
+/* What is gathered while the files are read. */
+struct opening {
+    struct model *model;
+    struct st_index index;
+    struct strmap names;
+    size_t tensor_capacity;
+    const char *under; /* torch_state.under of the last file that had one */
+};
+
+/* One file, opened. */
+struct checkpoint {
+    uint32_t file;
+    struct zipdir dir;
+    const char *prefix; /* "NAME/" */
+    struct torch_state state;
+};
+
 static enum head head_of(struct resolver *files, size_t i, struct err *err);
-static int choose(struct resolver *files, struct arena *arena, struct choice *ret, struct err *err);
-static int read_file(struct model *model, uint32_t file, struct torch_state *ret,
-                     struct zipdir *ret_dir, const char **ret_prefix, struct err *err);
-static int add_tensors(struct model *model, uint32_t file, const struct torch_state *state,
-                       const struct zipdir *dir, const char *prefix, struct strmap *names,
-                       size_t *capacity, struct err *err);
-static int check_index(const struct model *model, const struct choice *choice, struct err *err);
+static int choose(struct opening *o, bool *chosen, struct err *err);
+static int read_file(struct opening *o, size_t resolver_index, struct err *err);
+static int read_checkpoint(const struct model *model, struct checkpoint *c, struct err *err);
+static int add_tensors(struct opening *o, const struct checkpoint *c, struct err *err);
 static int count_shared(struct model *model, struct err *err);
 
 static int no_memory(struct err *err) {
@@ -68,7 +80,8 @@ bool pytorch_sniff(struct resolver *files, struct err *err) {
         return head == HEAD_CHECKPOINT ||
                (head != HEAD_OTHER && has_extension(files->files[0].path));
     }
-    if (resolver_find(files, INDEX_NAME) != SIZE_MAX ||
+    size_t index;
+    if (st_index_find(files, "", INDEX_SUFFIX, &index, err) < 0 || index != SIZE_MAX ||
         resolver_find(files, SINGLE_NAME) != SIZE_MAX)
         return true;
     for (size_t i = 0; i < files->count; i++)
@@ -79,35 +92,42 @@ bool pytorch_sniff(struct resolver *files, struct err *err) {
 }
 
 int pytorch_open(struct resolver *files, struct model *model, struct err *err) {
-    struct choice choice = {0};
-    struct strmap names;
-    size_t capacity = 0;
-    int status = -1;
-    const char *under = NULL;
-    if (choose(files, model->arena, &choice, err) < 0)
-        goto out;
-    strmap_init(&names, model->arena);
-    for (size_t i = 0; i < choice.count; i++) {
-        struct torch_state state = {0};
-        struct zipdir dir = {0};
-        const char *prefix = NULL;
-        uint32_t file;
-        if (model_add_file(model, choice.files[i], &file, err) < 0 ||
-            read_file(model, file, &state, &dir, &prefix, err) < 0 ||
-            add_tensors(model, file, &state, &dir, prefix, &names, &capacity, err) < 0)
-            goto out;
-        under = state.under ? state.under : under;
+    struct opening o = {.model = model};
+    struct hf_config config;
+    bool *chosen = ARENA_ARRAY(model->arena, bool, files->count);
+    if (!chosen)
+        return no_memory(err);
+    strmap_init(&o.names, model->arena);
+    if (choose(&o, chosen, err) < 0)
+        return -1;
+    for (size_t i = 0; i < files->count; i++)
+        if (chosen[i] && read_file(&o, i, err) < 0)
+            return -1;
+    if (st_index_check_complete(&o.index, err) < 0)
+        return -1;
+    if (model->tensor_count == 0)
+        return err_set(err, ERR_BAD_MODEL, "the model holds no tensors");
+
+    if (hf_config_read(model, "", true, &config, err) < 0)
+        return -1;
+    model->architecture = config.architecture;
+    model->arch = arch_for(config.model_type);
+    model->tied_embeddings = config.tied;
+    model->quantization = config.quantization.scheme;
+    if (config.quantization.scheme) {
+        model->opaque_quantization =
+            arena_printf(model->arena, "quantized weights (%s) are read from safetensors only",
+                         config.quantization.scheme);
+        if (!model->opaque_quantization)
+            return no_memory(err);
     }
-    if (choice.index && check_index(model, &choice, err) < 0)
-        goto out;
-    if (under && model_add_fact(model, "state_dict", under, err) < 0)
-        goto out;
-    if (count_shared(model, err) < 0)
-        goto out;
-    status = model_finish(model, err);
-out:
-    jspec_free(choice.index);
-    return status;
+    if (o.under && model_add_fact(model, "state_dict", o.under, err) < 0)
+        return -1;
+    if (count_shared(model, err) < 0 || model_finish(model, err) < 0)
+        return -1;
+    if (st_is_bare(model))
+        st_call_matrices_linear(model);
+    return 0;
 }
 
 static enum head head_of(struct resolver *files, size_t i, struct err *err) {
@@ -136,103 +156,51 @@ static int refuse_old(const char *path, struct err *err) {
     return err_at_file(err, path, 0);
 }
 
-static int by_index(const void *a, const void *b) {
-    size_t x = *(const size_t *)a, y = *(const size_t *)b;
-    return x < y ? -1 : x > y;
-}
-
-struct collecting {
-    const struct resolver *files;
-    struct choice *choice;
-    bool *seen; /* by resolver index */
-    struct err *err;
-};
-
-static int collect_file(void *ctx, const char *tensor, struct json_t *value) {
-    struct collecting *c = ctx;
-    const char *path = json_text(value);
-    size_t i = path ? resolver_find(c->files, path) : SIZE_MAX;
-    if (i == SIZE_MAX) {
-        if (path)
-            err_set(c->err, ERR_BAD_MODEL, "the weight map names \"%s\", which is not there", path);
-        else
-            err_set(c->err, ERR_BAD_MODEL, "the weight map gives no file name");
-        err_at_file(c->err, INDEX_NAME, ERR_NO_OFFSET);
-        return err_at_tensor(c->err, tensor);
-    }
-    if (!c->seen[i]) {
-        c->seen[i] = true;
-        c->choice->files[c->choice->count++] = i;
-    }
-    return 0;
-}
-
-/* The files that pytorch_model.bin.index.json names. */
-static int choose_by_index(struct resolver *files, struct arena *arena, struct choice *ret,
-                           struct err *err) {
-    struct source *source;
-    char *text;
-    if (resolver_open(files, INDEX_NAME, &source, err) < 0)
-        return -1;
-    size_t len = (size_t)source->bytes;
-    int status = source_slurp(source, LIMIT_JSON_FILE_BYTES, &text, err);
-    source_close(source);
-    if (status < 0)
-        return -1;
-    status = jspec_parse(text, len, &ret->index, err);
-    free(text);
-    struct collecting c = {
-        .files = files, .choice = ret, .seen = ARENA_ARRAY(arena, bool, files->count), .err = err};
-    if (status < 0)
-        return err_at_file(err, INDEX_NAME, ERR_NO_OFFSET);
-    if (!c.seen)
-        return no_memory(err);
-    struct json_t *map = json_get(ret->index, "weight_map");
-    if (!map || !json_is(map, JSPEC_OBJECT)) {
-        err_set(err, ERR_BAD_MODEL, "the index has no object \"weight_map\"");
-        return err_at_file(err, INDEX_NAME, ERR_NO_OFFSET);
-    }
-    if (json_each(map, collect_file, &c) != 0)
-        return -1;
-    if (ret->count == 0) {
-        err_set(err, ERR_BAD_MODEL, "the weight map is empty");
-        return err_at_file(err, INDEX_NAME, ERR_NO_OFFSET);
-    }
-    qsort(ret->files, ret->count, sizeof *ret->files, by_index);
-    return 0;
-}
-
 /* The one checkpoint in a folder that does not say which it is. */
-static int choose_only(struct resolver *files, struct choice *ret, struct err *err) {
+static int choose_only(const struct opening *o, bool *chosen, struct err *err) {
+    struct resolver *files = o->model->resolver;
+    const char *found = NULL;
     for (size_t i = 0; i < files->count; i++) {
         const char *path = files->files[i].path;
         if (!is_at_top(path) || !has_extension(path) || head_of(files, i, err) != HEAD_CHECKPOINT)
             continue;
-        if (ret->count > 0)
+        if (found)
             return err_set(err, ERR_UNSUPPORTED,
                            "the folder holds several checkpoints, among them \"%s\" and \"%s\"; "
                            "give one of them alone",
-                           files->files[ret->files[0]].path, path);
-        ret->files[ret->count++] = i;
+                           found, path);
+        found = path;
+        chosen[i] = true;
     }
     return 0;
 }
 
-static int choose(struct resolver *files, struct arena *arena, struct choice *ret,
-                  struct err *err) {
-    ret->files = ARENA_ARRAY(arena, size_t, files->count);
-    if (!ret->files)
-        return no_memory(err);
+static int choose(struct opening *o, bool *chosen, struct err *err) {
+    struct resolver *files = o->model->resolver;
+    if (files->lone) {
+        chosen[0] = true;
+        return 0;
+    }
+    if (st_index_read(files, "", INDEX_SUFFIX, o->model->arena, &o->index, err) < 0)
+        return -1;
     size_t single = resolver_find(files, SINGLE_NAME);
-    if (files->lone)
-        ret->files[ret->count++] = 0;
-    else if (resolver_find(files, INDEX_NAME) != SIZE_MAX)
-        return choose_by_index(files, arena, ret, err);
+    if (o->index.present)
+        st_index_mark(&o->index, chosen);
     else if (single != SIZE_MAX)
-        ret->files[ret->count++] = single;
+        chosen[single] = true;
     else
-        return choose_only(files, ret, err);
+        return choose_only(o, chosen, err);
     return 0;
+}
+
+static int read_file(struct opening *o, size_t resolver_index, struct err *err) {
+    struct checkpoint c = {0};
+    if (model_add_file(o->model, resolver_index, &c.file, err) < 0 ||
+        read_checkpoint(o->model, &c, err) < 0)
+        return -1;
+    if (c.state.under)
+        o->under = c.state.under;
+    return add_tensors(o, &c, err);
 }
 
 /* The entry NAME/data.pkl, and NAME/. */
@@ -284,15 +252,14 @@ static int check_byteorder(const struct model_file *file, const struct zipdir *d
     return err_at_file(err, file->path, entry->offset);
 }
 
-static int read_file(struct model *model, uint32_t file_index, struct torch_state *ret,
-                     struct zipdir *ret_dir, const char **ret_prefix, struct err *err) {
-    const struct model_file *file = &model->files[file_index];
+static int read_checkpoint(const struct model *model, struct checkpoint *c, struct err *err) {
+    const struct model_file *file = &model->files[c->file];
     const struct zipdir_entry *entry = NULL;
     if (head_of(model->resolver, file->resolver_index, err) == HEAD_PICKLE)
         return refuse_old(file->path, err);
-    if (zipdir_read(file->source, model->arena, ret_dir, err) < 0 ||
-        find_pickle(file, ret_dir, model->arena, &entry, ret_prefix, err) < 0 ||
-        check_byteorder(file, ret_dir, *ret_prefix, err) < 0)
+    if (zipdir_read(file->source, model->arena, &c->dir, err) < 0 ||
+        find_pickle(file, &c->dir, model->arena, &entry, &c->prefix, err) < 0 ||
+        check_byteorder(file, &c->dir, c->prefix, err) < 0)
         return -1;
     if (entry->bytes > LIMIT_PICKLE_BYTES) {
         err_set(err, ERR_TOO_LARGE,
@@ -306,16 +273,17 @@ static int read_file(struct model *model, uint32_t file_index, struct torch_stat
     int status = source_read(file->source, entry->offset, pickle, (size_t)entry->bytes, err);
     if (status == 0)
         status = torch_pickle_read((struct bytes){pickle, (size_t)entry->bytes}, entry->offset,
-                                   file->path, model->arena, ret, err);
+                                   file->path, model->arena, &c->state, err);
     free(pickle);
     return status;
 }
 
-static int add_tensor(struct model *model, uint32_t file, const struct torch_tensor *from,
-                      const struct zipdir *dir, const char *prefix, struct err *err) {
+/* Lays a tensor over the entry of its storage. */
+static int add_tensor(struct model *model, const struct checkpoint *c,
+                      const struct torch_tensor *from, struct err *err) {
     char name[80];
     snprintf(name, sizeof name, "data/%s", from->storage_key);
-    const struct zipdir_entry *entry = entry_of(dir, prefix, name);
+    const struct zipdir_entry *entry = entry_of(&c->dir, c->prefix, name);
     if (!entry || entry->bytes != from->storage_bytes) {
         if (entry)
             err_set(err, ERR_BAD_MODEL,
@@ -324,7 +292,7 @@ static int add_tensor(struct model *model, uint32_t file, const struct torch_ten
         else
             err_set(err, ERR_BAD_MODEL, "the archive has no entry for the storage %s",
                     from->storage_key);
-        err_at_file(err, model->files[file].path, entry ? entry->offset : 0);
+        err_at_file(err, model->files[c->file].path, entry ? entry->offset : 0);
         return err_at_tensor(err, from->name);
     }
     struct tensor tensor = {
@@ -335,7 +303,7 @@ static int add_tensor(struct model *model, uint32_t file, const struct torch_ten
         .stored = encoding_plain(from->dtype),
         .parts[PART_DATA] = {.name = from->name,
                              .dtype = from->dtype,
-                             .file = file,
+                             .file = c->file,
                              .offset = entry->offset + from->offset,
                              .bytes = from->bytes},
     };
@@ -344,60 +312,33 @@ static int add_tensor(struct model *model, uint32_t file, const struct torch_ten
     return 0;
 }
 
-static int add_tensors(struct model *model, uint32_t file, const struct torch_state *state,
-                       const struct zipdir *dir, const char *prefix, struct strmap *names,
-                       size_t *capacity, struct err *err) {
-    if (model->tensor_count + state->count > LIMIT_TENSORS)
-        return err_set(err, ERR_TOO_LARGE, "the model holds more than %d tensors", LIMIT_TENSORS);
-    struct tensor *grown = arena_grow(model->arena, model->tensors, capacity,
-                                      model->tensor_count + state->count, sizeof *grown);
+static int add_tensors(struct opening *o, const struct checkpoint *c, struct err *err) {
+    struct model *model = o->model;
+    const struct model_file *file = &model->files[c->file];
+    if (model->tensor_count + c->state.count > LIMIT_TENSORS) {
+        err_set(err, ERR_TOO_LARGE, "the model holds more than %d tensors", LIMIT_TENSORS);
+        return err_at_file(err, file->path, ERR_NO_OFFSET);
+    }
+    struct tensor *grown = arena_grow(model->arena, model->tensors, &o->tensor_capacity,
+                                      model->tensor_count + c->state.count, sizeof *grown);
     if (!grown)
         return no_memory(err);
     model->tensors = grown;
-    for (size_t i = 0; i < state->count; i++) {
-        const struct torch_tensor *from = &state->tensors[i];
-        int fresh = strmap_put(names, from->name, (uint32_t)model->tensor_count);
+    for (size_t i = 0; i < c->state.count; i++) {
+        const struct torch_tensor *from = &c->state.tensors[i];
+        int fresh = strmap_put(&o->names, from->name, (uint32_t)model->tensor_count);
         if (fresh < 0)
             return no_memory(err);
         if (fresh == 0) {
             err_set(err, ERR_BAD_MODEL, "two files of the model hold a tensor of this name");
-            err_at_file(err, model->files[file].path, ERR_NO_OFFSET);
+            err_at_file(err, file->path, ERR_NO_OFFSET);
             return err_at_tensor(err, from->name);
         }
-        if (add_tensor(model, file, from, dir, prefix, err) < 0)
+        if (st_index_take(&o->index, from->name, file->resolver_index, err) < 0 ||
+            add_tensor(model, c, from, err) < 0)
             return -1;
     }
     return 0;
-}
-
-struct checking {
-    const struct model *model;
-    const struct strmap *names;
-    struct err *err;
-};
-
-static int check_mapped(void *ctx, const char *tensor, struct json_t *value) {
-    struct checking *c = ctx;
-    uint32_t i = strmap_get(c->names, tensor);
-    const char *path = json_text(value);
-    if (i != STRMAP_NONE &&
-        strcmp(c->model->files[c->model->tensors[i].parts[PART_DATA].file].path, path) == 0)
-        return 0;
-    err_set(c->err, ERR_BAD_MODEL, "the weight map says that \"%s\" holds the tensor; it does not",
-            path);
-    err_at_file(c->err, INDEX_NAME, ERR_NO_OFFSET);
-    return err_at_tensor(c->err, tensor);
-}
-
-/* Every tensor that the index promises is where it says. (What it does not mention comes along.) */
-static int check_index(const struct model *model, const struct choice *choice, struct err *err) {
-    struct strmap names;
-    strmap_init(&names, model->arena);
-    for (size_t i = 0; i < model->tensor_count; i++)
-        if (strmap_put(&names, model->tensors[i].name, (uint32_t)i) < 0)
-            return no_memory(err);
-    struct checking c = {model, &names, err};
-    return json_each(json_get(choice->index, "weight_map"), check_mapped, &c) == 0 ? 0 : -1;
 }
 
 static int by_place(const void *a, const void *b) {

@@ -42,7 +42,6 @@ static void place(struct opening *o, size_t raw0, const struct tensor *folded, s
 static int read_notes(struct opening *o, struct ct_source *sources, struct err *err);
 static bool in_folder(const char *path, const char *folder);
 static const char *guess_quantization(const struct opening *o, size_t raw0);
-static void call_matrices_linear(struct model *model);
 
 bool st_sniff(struct resolver *files, struct err *err) {
     if (files->lone)
@@ -98,7 +97,7 @@ int st_open(struct resolver *files, struct model *model, struct err *err) {
     if (model_finish(model, err) < 0)
         return -1;
     if (st_is_bare(model))
-        call_matrices_linear(model);
+        st_call_matrices_linear(model);
     return 0;
 }
 
@@ -374,7 +373,7 @@ static const char *guess_quantization(const struct opening *o, size_t raw0) {
 
 /* Without a configuration no runtime builds modules: a matrix that is neither an embedding nor a
  * norm may be quantized. */
-static void call_matrices_linear(struct model *model) {
+void st_call_matrices_linear(struct model *model) {
     for (size_t i = 0; i < model->tensor_count; i++) {
         struct tensor *t = &model->tensors[i];
         bool number =

@@ -28,6 +28,9 @@ int st_open(struct resolver *files, struct model *model, struct err *err);
 /* No config.json and no pipeline: plain files that promise nothing to a runtime. Their quantized
  * weights are described in their own metadata. */
 bool st_is_bare(const struct model *model);
+/* What that means for a model: nobody says which matrices are Linear, so all are but embeddings and
+ * norms. */
+void st_call_matrices_linear(struct model *model);
 
 /* Paths. "unet/" of "unet/x.safetensors", "" at the top; the length of that prefix. */
 size_t st_folder_len(const char *path);
