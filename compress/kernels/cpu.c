@@ -1,6 +1,9 @@
 /* CPU flags by the architecture's own means. See cpu.h. */
 #include "compress/kernels/cpu.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #include <stdint.h>
@@ -33,16 +36,40 @@ unsigned cpu_flags(void) {
     return flags;
 }
 
-#elif defined(__aarch64__)
-
-unsigned cpu_flags(void) {
-    return CPU_NEON; /* part of the base architecture */
+/* The brand string: 48 bytes in three leaves, padded with spaces and NULs. */
+const char *cpu_name(char *text, size_t cap) {
+    unsigned brand[13] = {0};
+    const char *name = (const char *)brand;
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned *r = &brand[4 * i];
+        if (!__get_cpuid(0x80000002 + i, &r[0], &r[1], &r[2], &r[3]))
+            name = "x86-64";
+    }
+    name += strspn(name, " ");
+    size_t len = strlen(name);
+    while (len && name[len - 1] == ' ')
+        len--;
+    snprintf(text, cap, "%.*s", (int)len, name);
+    return text;
 }
 
 #else
 
 unsigned cpu_flags(void) {
+#if defined(__aarch64__)
+    return CPU_NEON; /* part of the base architecture */
+#else
     return 0;
+#endif
+}
+
+const char *cpu_name(char *text, size_t cap) {
+#if defined(__aarch64__)
+    snprintf(text, cap, "aarch64");
+#else
+    snprintf(text, cap, "unknown");
+#endif
+    return text;
 }
 
 #endif
