@@ -3,9 +3,12 @@
  *
  *   plan → emit (stream tensors through their codecs into sinks) → reopen → verify → report
  *
- * Memory: at most plan->peak_bytes beside the plan itself. Cancelled between tiles (within a
- * second). On failure nothing is promised about what the outputs hold; the caller discards them.
- * Same input, recipe and seed give the same artifact bytes, whatever the threads.
+ * Memory: at most plan->peak_bytes, the plan included. Cancelled between tiles (within a second).
+ * On failure nothing is promised about what the outputs hold; the caller discards them. Same input,
+ * recipe and seed give the same artifact bytes, whatever the threads.
+ *
+ * Expected failures: ERR_NON_FINITE, ERR_VERIFY, ERR_CANCELLED, ERR_NO_SPACE, ERR_IO,
+ * ERR_NO_MEMORY.
  */
 #ifndef COMPRESS_RECIPE_PIPELINE_H
 #define COMPRESS_RECIPE_PIPELINE_H
@@ -19,11 +22,15 @@
 struct pipeline_env {
     struct team *team; /* NULL: the calling thread alone */
     const struct progress *progress;
+    /* SHA-256 of the source's files where known, in the resolver's order, for the report; NULL:
+     * unknown. */
+    const struct digest *source_digests;
     /* Test hook: called between write and verify. NULL in real life. */
     void (*before_verify)(void *self);
     void *before_verify_self;
 };
 
+/* The report is yours (report_free). */
 int pipeline_run(struct plan *plan, struct outputs *outputs, const struct pipeline_env *env,
                  struct report **ret, struct err *err);
 

@@ -24,11 +24,13 @@ struct plan {
     const struct recipe *recipe; /* borrowed */
     struct layout layout;
     uint64_t bytes_in;
-    uint64_t bytes_out;  /* exact */
-    double ratio;        /* bytes_in / bytes_out */
-    uint64_t peak_bytes; /* predicted */
-    uint64_t disk_bytes; /* needed while running */
-    double seconds;      /* estimate */
+    uint64_t bytes_out;    /* exact */
+    double ratio;          /* bytes_in / bytes_out */
+    uint64_t peak_bytes;   /* predicted: headers, layout and the larger of the next two */
+    uint64_t emit_bytes;   /* predicted while the artifact is written */
+    uint64_t verify_bytes; /* predicted while it is verified */
+    uint64_t disk_bytes;   /* needed while running */
+    double seconds;        /* estimate */
     struct violations warnings;
 };
 

@@ -4,10 +4,16 @@
  * Parsing knows the recipe language and the pass table, not the model; what depends on the model is
  * the plan's business (plan.h). All findings are collected as violations with JSON pointers.
  *
- *   {"stages": [{"pass": "quantize", "scheme": "int8", "keep": [...], "ignore": [...], "targets":
- * [...]}], "calibration": {...}, "evaluation": {...}, "output": {"format": "same"}, "seed": 0,
- *    "requantize": false}                      or   {"parts": {"unet": <recipe or preset name>,
- * ...}}
+ *   {"stages": [{"pass": "quantize", "scheme": "int8", "keep": [...], "ignore": [...],
+ *                "targets": [...]}],
+ *    "output": {"format": "same"}, "seed": 0, "requantize": false}
+ *
+ * or, for a folder of several models,
+ *
+ *   {"parts": {"unet": <recipe or preset name>, "vae": ...}}
+ *
+ * "calibration" and "evaluation" belong to the language; as long as no pass takes data they are
+ * refused as unsupported rather than ignored.
  *
  * `requantize` may stand at the top (for all stages) or in a quantize stage. Owns: all lives in the
  * arena. Threads: immutable after parsing.

@@ -18,12 +18,14 @@
 struct report_tensor {
     const char *name; /* component/name when it has a component */
     const char *role;
-    const char *scheme; /* encoding_describe(); "removed" */
+    const char *source_scheme; /* encoding_describe() of what it was */
+    const char *scheme;        /* encoding_describe(); "removed" */
     bool removed;
     bool copied; /* bytes are the source's */
     double bits_per_weight;
     uint64_t bytes; /* all its parts, in the artifact */
     uint64_t elements;
+    bool measured;  /* its values are weights: the numbers below hold */
     double sqnr_db; /* +inf when exact (printed as null with "exact": true) */
     double mse;
     double max_error;
@@ -42,6 +44,7 @@ struct report_file {
     const char *path;
     uint64_t bytes;
     struct digest sha256;
+    bool digested; /* sha256 is known */
 };
 
 struct report {
@@ -55,6 +58,8 @@ struct report {
     size_t stage_count;
     struct report_file *files; /* the artifact's */
     size_t file_count;
+    struct report_file *inputs; /* the source's */
+    size_t input_count;
     double worst_sqnr_db;     /* of the tensors that were quantized; +inf when none */
     const char *worst_tensor; /* or NULL */
     double bits_per_weight;   /* over all parameters */
@@ -67,7 +72,11 @@ struct report {
 
 struct report *report_new(void);
 void report_free(struct report *report);
-/* malloc'd. */
+
+/* SQNR in dB of sums of squares: 10 log10(sum_x2 / sum_e2); +inf when there is no error. */
+double report_sqnr_db(double sum_x2, double sum_e2);
+
+/* malloc'd; NULL when out of memory. */
 char *report_json(const struct report *report, size_t *ret_len);
 /* The `summary` object of a job: bytes_in, bytes_out, ratio, bits_per_weight, worst_sqnr_db,
  * quality. */

@@ -1,0 +1,106 @@
+/* Inspection: what the headers say, summed up. */
+#include "compress/recipe/inspect.h"
+
+#include "compress/base/jspec.h"
+#include "compress/formats/format.h"
+#include "compress/graph/arch.h"
+
+#include <string.h>
+
+static uint64_t stored_bytes(const struct tensor *t) {
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < PART_KINDS; i++)
+        bytes += t->parts[i].bytes;
+    return bytes;
+}
+
+/* Bytes by number format, in order of first appearance. */
+static void print_dtypes(const struct model *model, struct jbuf *b) {
+    struct {
+        char name[80];
+        uint64_t bytes;
+    } rows[32];
+    size_t count = 0;
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        char name[80];
+        encoding_describe(&model->tensors[i].stored, name, sizeof name);
+        size_t at = 0;
+        while (at < count && strcmp(rows[at].name, name) != 0)
+            at++;
+        if (at == sizeof rows / sizeof rows[0]) /* formats × group sizes: not in one model */
+            at--;
+        if (at == count) {
+            memcpy(rows[count].name, name, sizeof name);
+            rows[count++].bytes = 0;
+        }
+        rows[at].bytes += stored_bytes(&model->tensors[i]);
+    }
+    jbuf_key(b, "dtypes");
+    jbuf_object(b);
+    for (size_t i = 0; i < count; i++)
+        jbuf_kv_uint(b, rows[i].name, rows[i].bytes);
+    jbuf_object_end(b);
+}
+
+static void print_facts(const struct model *model, struct jbuf *b) {
+    jbuf_key(b, "facts");
+    jbuf_object(b);
+    for (size_t i = 0; i < model->fact_count; i++)
+        jbuf_kv_string(b, model->facts[i].key, model->facts[i].value);
+    jbuf_object_end(b);
+}
+
+static void print_files(const struct model *model, struct jbuf *b) {
+    jbuf_key(b, "files");
+    jbuf_array(b);
+    for (size_t i = 0; i < model->resolver->count; i++) {
+        jbuf_object(b);
+        jbuf_kv_string(b, "path", model->resolver->files[i].path);
+        jbuf_kv_uint(b, "bytes", model->resolver->files[i].bytes);
+        jbuf_object_end(b);
+    }
+    jbuf_array_end(b);
+}
+
+static void print_tensor(const struct tensor *t, struct jbuf *b) {
+    char text[120];
+    jbuf_object(b);
+    if (t->component[0])
+        jbuf_kv_string(b, "component", t->component);
+    jbuf_kv_string(b, "name", t->name);
+    jbuf_kv_string(b, "dtype", encoding_describe(&t->stored, text, sizeof text));
+    jbuf_key(b, "shape");
+    jbuf_array(b);
+    for (unsigned i = 0; i < t->rank; i++)
+        jbuf_uint(b, t->dims[i]);
+    jbuf_array_end(b);
+    jbuf_kv_uint(b, "bytes", stored_bytes(t));
+    jbuf_kv_string(b, "role", role_text(t->role, text, sizeof text));
+    jbuf_object_end(b);
+}
+
+char *inspect_json(const struct model *model, bool with_tensors, size_t *ret_len) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "format", model->format->name);
+    jbuf_kv_string(&b, "architecture", model->architecture[0] ? model->architecture : NULL);
+    jbuf_kv_string(&b, "family", model->arch->name);
+    jbuf_kv_uint(&b, "parameters", model->parameters);
+    jbuf_kv_uint(&b, "bytes", model->bytes);
+    jbuf_kv_uint(&b, "tensor_count", model->tensor_count);
+    print_dtypes(model, &b);
+    jbuf_kv_string(&b, "quantization", model->quantization);
+    jbuf_kv_bool(&b, "tied_embeddings", model->tied_embeddings);
+    print_facts(model, &b);
+    print_files(model, &b);
+    if (with_tensors) {
+        jbuf_key(&b, "tensors");
+        jbuf_array(&b);
+        for (size_t i = 0; i < model->tensor_count; i++)
+            print_tensor(&model->tensors[i], &b);
+        jbuf_array_end(&b);
+    }
+    jbuf_object_end(&b);
+    return jbuf_take(&b, ret_len);
+}

@@ -1,0 +1,267 @@
+/*
+ * Planning: open the headers, let every stage say what tensors shall become, let the format lay the
+ * output out, then add up.
+ */
+#include "compress/recipe/plan.h"
+
+#include "compress/base/nearest.h"
+#include "compress/formats/format.h"
+#include "compress/graph/arch.h"
+#include "compress/recipe/emit.h"
+#include "compress/report/verify.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/*
+ * The estimate of time. Measured on two cores of an AMD EPYC (Zen 4) with AVX-512, in elements per
+ * second and thread, codec and search; every other machine differs, hence an estimate.
+ */
+struct speed {
+    enum codec_family family;
+    enum scale_search search;
+    double encode;
+};
+
+static const struct speed speeds[] = {
+    {CODEC_PLAIN, SEARCH_MINMAX, 900e6}, {CODEC_AFFINE, SEARCH_MINMAX, 700e6},
+    {CODEC_AFFINE, SEARCH_MSE, 40e6},    {CODEC_SCALED, SEARCH_MINMAX, 300e6},
+    {CODEC_SCALED, SEARCH_MSE, 30e6},    {CODEC_BLOCK, SEARCH_MINMAX, 300e6},
+};
+#define COMPARE_SPEED 400e6 /* elements per second and thread: decode twice, measure */
+#define COPY_SPEED 1.0e9    /* bytes per second: read, write and hash, whatever the threads */
+
+static double encode_speed(const struct tensor *tensor) {
+    for (size_t i = 0; i < sizeof speeds / sizeof speeds[0]; i++)
+        if (speeds[i].family == tensor->wanted.codec->family &&
+            speeds[i].search == tensor->options.search)
+            return speeds[i].encode;
+    return speeds[0].encode;
+}
+
+static double estimate_seconds(const struct plan *plan, unsigned threads) {
+    double cpu = 0;
+    for (size_t i = 0; i < plan->model->tensor_count; i++) {
+        const struct tensor *t = &plan->model->tensors[i];
+        if (!t->removed && !encoding_equal(&t->wanted, &t->stored))
+            cpu += (double)t->elements / encode_speed(t);
+        cpu += (double)t->elements / COMPARE_SPEED;
+    }
+    return cpu / (threads ? threads : 1) + (double)plan->bytes_out / COPY_SPEED;
+}
+
+/* ---- fit ---- */
+
+static bool reads(const struct preset *preset, const struct format *format) {
+    return strstr(preset->reads, format->name) != NULL;
+}
+
+/* A preset made for another container says so as a whole, with what fits. */
+static bool preset_fits(const struct recipe *recipe, const char *pointer,
+                        const struct format *format, struct violations *list) {
+    const struct preset *preset = preset_by_name(recipe->name);
+    if (!preset || reads(preset, format))
+        return true;
+    char names[200] = "";
+    size_t used = 0;
+    const char *nearest = NULL;
+    double distance = INFINITY;
+    for (size_t i = 0; preset_at(i); i++) {
+        const struct preset *other = preset_at(i);
+        if (!reads(other, format))
+            continue;
+        if (used < sizeof names)
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                                     other->name);
+        double d = fabs(other->expected_ratio - preset->expected_ratio);
+        if (d < distance) {
+            distance = d;
+            nearest = other->name;
+        }
+    }
+    struct violation *v =
+        violations_add(list, ERR_MISFIT, pointer,
+                       "the preset %s is for %s, and this model is %s; presets that fit: %s",
+                       preset->name, preset->reads, format->name, names);
+    v->nearest = nearest;
+    return false;
+}
+
+static void apply_stages(struct plan *plan, const struct recipe *recipe, const char *component,
+                         struct violations *list) {
+    for (size_t i = 0; i < recipe->stage_count; i++) {
+        const struct recipe_stage *stage = &recipe->stages[i];
+        stage->pass->apply(stage->params, stage->pointer, plan->model, component,
+                           recipe->requantize || plan->recipe->requantize, list, &plan->warnings);
+    }
+}
+
+static bool has_component(const struct model *model, const char *component) {
+    for (size_t i = 0; i < model->tensor_count; i++)
+        if (strcmp(model->tensors[i].component, component) == 0)
+            return true;
+    return false;
+}
+
+static const char *nearest_component(const struct model *model, const char *component) {
+    const char *best = NULL;
+    for (size_t i = 0; i < model->tensor_count; i++)
+        best = nearest_of(component, best, model->tensors[i].component);
+    return best && best[0] ? best : NULL;
+}
+
+static void apply_recipe(struct plan *plan, struct violations *list) {
+    const struct recipe *recipe = plan->recipe;
+    if (preset_fits(recipe, "", plan->model->format, list))
+        apply_stages(plan, recipe, NULL, list);
+    for (size_t i = 0; i < recipe->part_count; i++) {
+        const struct recipe_part *part = &recipe->parts[i];
+        const char *pointer = jspec_pointer("/parts", part->component, plan->arena);
+        pointer = pointer ? pointer : "/parts";
+        if (!has_component(plan->model, part->component)) {
+            const char *nearest = nearest_component(plan->model, part->component);
+            violations_add(list, ERR_MISFIT, pointer, "the model has no part called \"%s\"",
+                           part->component)
+                ->nearest = nearest;
+        } else if (preset_fits(part->recipe, pointer, plan->model->format, list)) {
+            apply_stages(plan, part->recipe, part->component, list);
+        }
+    }
+}
+
+/* Formats and passes name tensors by the model's own strings; a list outlives a model that does not
+ * fit. */
+static void own_texts(struct violations *list) {
+    for (size_t i = 0; i < list->count; i++) {
+        struct violation *v = &list->items[i];
+        const char **texts[] = {&v->tensor, &v->file, &v->group, &v->nearest};
+        for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++)
+            if (*texts[k])
+                *texts[k] = arena_strdup(list->arena, *texts[k]);
+    }
+}
+
+/* ---- sums ---- */
+
+static int add_up(struct plan *plan, const struct plan_limits *limits, struct violations *list,
+                  struct err *err) {
+    struct model *model = plan->model;
+    unsigned threads = limits->threads ? limits->threads : 1;
+    struct emit_prediction emit;
+    if (emit_predict(model, &plan->layout, threads, &emit, err) < 0)
+        return -1;
+    uint64_t headers = arena_used_bytes(model->arena);
+    plan->bytes_in = model->bytes;
+    plan->bytes_out = plan->layout.bytes;
+    plan->ratio = plan->bytes_out ? (double)plan->bytes_in / (double)plan->bytes_out : 0;
+    plan->emit_bytes = headers + arena_used_bytes(plan->arena) + emit.memory_bytes;
+    /* The artifact's headers are about the source's: twice them beside the layout. */
+    plan->verify_bytes =
+        2 * headers + arena_used_bytes(plan->arena) + verify_memory_bytes(model, threads);
+    plan->peak_bytes =
+        plan->emit_bytes > plan->verify_bytes ? plan->emit_bytes : plan->verify_bytes;
+    plan->disk_bytes = plan->bytes_out;
+    plan->seconds = estimate_seconds(plan, threads);
+    if (plan->ratio < 1)
+        violations_add(&plan->warnings, ERR_MISFIT, "",
+                       "the result will be larger than the source (ratio %.3f)", plan->ratio);
+    if (limits->memory_bytes && plan->peak_bytes > limits->memory_bytes)
+        violations_add(list, ERR_OVER_BUDGET, "",
+                       "the job needs %" PRIu64 " MB of memory and the whole budget is %" PRIu64
+                       " MB",
+                       (plan->peak_bytes + MIB - 1) / MIB, limits->memory_bytes / MIB);
+    return 0;
+}
+
+static int lay_out(struct plan *plan, const char *source_name, struct err *err) {
+    struct output_facts facts = {
+        .recipe_name = plan->recipe->name,
+        .recipe_json = plan->recipe->json,
+        .source_name = source_name,
+    };
+    layout_init(&plan->layout, plan->arena);
+    return plan->model->format->lay_out(plan->model, &facts, &plan->layout, &plan->warnings, err);
+}
+
+int plan_new(struct resolver *files, const struct recipe *recipe, const char *source_name,
+             const struct plan_limits *limits, struct violations *list, struct plan **ret,
+             struct err *err) {
+    static const struct plan_limits no_limits;
+    struct err why = ERR_INIT;
+    struct plan *plan = calloc(1, sizeof *plan);
+    if (plan)
+        plan->arena = arena_new(LIMIT_MODEL_ARENA_BYTES);
+    if (!plan || !plan->arena) {
+        err_set(&why, ERR_NO_MEMORY, "no memory to plan");
+        goto fail;
+    }
+    plan->recipe = recipe;
+    violations_init(&plan->warnings, plan->arena);
+    if (format_open(files, &plan->model, &why) < 0)
+        goto fail;
+    if (plan->model->opaque_quantization)
+        violations_add(list, ERR_UNSUPPORTED, "", "%s", plan->model->opaque_quantization);
+    else
+        apply_recipe(plan, list);
+    if (list->total)
+        goto fail;
+    if (lay_out(plan, source_name, &why) < 0 ||
+        add_up(plan, limits ? limits : &no_limits, list, &why) < 0 || list->total)
+        goto fail;
+    *ret = plan;
+    return 0;
+
+fail:
+    if (why.code != ERR_OK)
+        violations_add_err(list, &why);
+    own_texts(list);
+    plan_free(plan);
+    return violations_result(list, err);
+}
+
+void plan_free(struct plan *plan) {
+    if (!plan)
+        return;
+    model_free(plan->model);
+    arena_free(plan->arena);
+    free(plan);
+}
+
+/* ---- printing ---- */
+
+static void print_tensor(const struct tensor *t, struct jbuf *b) {
+    char text[120];
+    jbuf_object(b);
+    if (t->component[0])
+        jbuf_kv_string(b, "component", t->component);
+    jbuf_kv_string(b, "name", t->name);
+    jbuf_kv_string(b, "role", role_text(t->role, text, sizeof text));
+    jbuf_kv_string(b, "scheme", encoding_describe(&t->wanted, text, sizeof text));
+    jbuf_kv_uint(b, "bytes", emit_tensor_bytes(t));
+    jbuf_object_end(b);
+}
+
+char *plan_json(const struct plan *plan, size_t *ret_len) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_uint(&b, "bytes_in", plan->bytes_in);
+    jbuf_kv_uint(&b, "bytes_out", plan->bytes_out);
+    jbuf_kv_number(&b, "ratio", plan->ratio);
+    jbuf_kv_uint(&b, "peak_bytes", plan->peak_bytes);
+    jbuf_kv_uint(&b, "disk_bytes", plan->disk_bytes);
+    jbuf_kv_number(&b, "seconds", plan->seconds);
+    jbuf_key(&b, "tensors");
+    jbuf_array(&b);
+    for (size_t i = 0; i < plan->model->tensor_count; i++)
+        if (!plan->model->tensors[i].removed)
+            print_tensor(&plan->model->tensors[i], &b);
+    jbuf_array_end(&b);
+    jbuf_key(&b, "warnings");
+    jbuf_violations(&b, &plan->warnings);
+    jbuf_object_end(&b);
+    return jbuf_take(&b, ret_len);
+}
