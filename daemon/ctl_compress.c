@@ -1,0 +1,435 @@
+/*
+ * compress: the whole job on this machine, without a server. Plan, write beside the output, verify,
+ * rename.
+ */
+#include "compress/base/dirfiles.h"
+#include "compress/base/limits.h"
+#include "compress/formats/format.h"
+#include "compress/graph/arch.h"
+#include "compress/recipe/pipeline.h"
+#include "daemon/beside.h"
+#include "daemon/ctl_out.h"
+#include "daemon/ctl_recipe.h"
+#include "daemon/ctl_verbs.h"
+#include "daemon/term.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define FINDINGS_ARENA_BYTES ((size_t)4 << 20)
+
+/* Set by SIGINT, SIGTERM and SIGHUP: the work stops at its next tile and leaves nothing behind. */
+static volatile sig_atomic_t stop_asked;
+
+static void ask_stop(int number) {
+    (void)number;
+    stop_asked = 1;
+}
+
+static bool is_stopped(void *self) {
+    (void)self;
+    return stop_asked != 0;
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = ask_stop, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+}
+
+struct compressing {
+    const struct ctl_call *call;
+    const char *model_path, *out_path;
+    bool json, quiet;
+    struct arena *arena; /* recipe and findings */
+    struct violations findings;
+    struct resolver *files;
+    struct recipe *recipe;
+    struct plan *plan;
+    struct team *team;
+    struct beside *beside;
+    struct dir_outputs *outputs;
+    struct report *report;
+    struct term *term;
+};
+
+static void show_progress(void *self, const struct progress_state *state) {
+    term_progress(((struct compressing *)self)->term, state);
+}
+
+static void print_owned(char *text) {
+    if (text)
+        puts(text);
+    fflush(stdout);
+    free(text);
+}
+
+/* {"type": ..., "data": <document>}, one line. */
+static void print_event(const char *type, char *document) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "type", type);
+    jbuf_kv_raw(&b, "data", document);
+    jbuf_object_end(&b);
+    free(document);
+    print_owned(jbuf_take(&b, NULL));
+}
+
+static const char *last_name(const char *path) {
+    const char *end = path + strlen(path);
+    while (end > path + 1 && end[-1] == '/')
+        end--;
+    const char *start = end;
+    while (start > path && start[-1] != '/')
+        start--;
+    return start;
+}
+
+/* "tiny-llama" of "models/tiny-llama/": for the model card; NULL for "." and the like. */
+static const char *source_name(struct arena *arena, const char *path) {
+    const char *start = last_name(path);
+    size_t len = strcspn(start, "/");
+    if (len == 0 || start[0] == '.')
+        return NULL;
+    return arena_strndup(arena, start, len);
+}
+
+static int make_plan(struct compressing *c, struct err *err) {
+    c->arena = arena_new(LIMIT_RECIPE_ARENA_BYTES + FINDINGS_ARENA_BYTES);
+    if (!c->arena)
+        return err_set(err, ERR_NO_MEMORY, "no memory to start");
+    violations_init(&c->findings, c->arena);
+    long threads = ctl_number(c->call, "threads", 0);
+    c->team = team_new((unsigned)threads, 0);
+    if (!c->team)
+        return err_set(err, ERR_NO_MEMORY, "cannot start %ld threads", threads);
+    struct plan_limits limits = {
+        .memory_bytes = (uint64_t)ctl_number(c->call, "memory", 0) * MIB,
+        .threads = team_threads(c->team),
+    };
+    if (ctl_recipe_load(ctl_text(c->call, "recipe"), ctl_flag(c->call, "requantize"), c->arena,
+                        &c->findings, &c->recipe, err) < 0 ||
+        dirfiles_open(c->model_path, true, &c->files, err) < 0)
+        return -1;
+    return plan_new(c->files, c->recipe, source_name(c->arena, c->model_path), &limits,
+                    &c->findings, &c->plan, err);
+}
+
+/* --force replaces models, not whatever a slip of the hand has named. */
+static int check_replaced(const struct compressing *c, struct err *err) {
+    struct stat out, source;
+    if (stat(c->out_path, &out) < 0)
+        return 0;
+    if (stat(c->model_path, &source) == 0 && out.st_dev == source.st_dev &&
+        out.st_ino == source.st_ino)
+        return err_set(err, ERR_EXISTS, "%s is the source itself", c->out_path);
+    if (!S_ISDIR(out.st_mode) || !ctl_flag(c->call, "force"))
+        return 0;
+    struct resolver *files = NULL;
+    struct model *model = NULL;
+    struct err why = ERR_INIT;
+    if (dirfiles_open(c->out_path, true, &files, &why) == 0)
+        format_open(files, &model, &why);
+    bool is_model = model != NULL;
+    model_free(model);
+    resolver_close(files);
+    if (is_model)
+        return 0;
+    return err_set(err, ERR_EXISTS, "%s is a folder without a model; --force does not replace it",
+                   c->out_path);
+}
+
+static int open_outputs(struct compressing *c, struct err *err) {
+    const struct layout *layout = &c->plan->layout;
+    const char *name = layout->lone ? last_name(layout->files[0].path) : "model";
+    if (check_replaced(c, err) < 0 ||
+        beside_new(c->out_path, name, !layout->lone, ctl_flag(c->call, "force"),
+                   c->plan->disk_bytes, &c->beside, err) < 0)
+        return -1;
+    return dir_outputs_new(beside_path(c->beside), layout->lone, &c->outputs, err);
+}
+
+/* Stands for a disk or memory that changes a byte behind our back: the tests set it. */
+static void flip_byte(void *self) {
+#ifdef COMPRESSD_TEST_HOOKS
+    const char *hook = getenv("COMPRESSD_TEST_FLIP"); /* FILE:OFFSET below the output */
+    const struct compressing *c = self;
+    const char *colon = hook ? strrchr(hook, ':') : NULL;
+    if (!colon)
+        return;
+    char path[4096];
+    if (c->plan->layout.lone)
+        snprintf(path, sizeof path, "%s", beside_path(c->beside));
+    else
+        snprintf(path, sizeof path, "%s/%.*s", beside_path(c->beside), (int)(colon - hook), hook);
+    FILE *f = fopen(path, "r+b");
+    if (!f)
+        abort();
+    fseek(f, strtol(colon + 1, NULL, 10), SEEK_SET);
+    int byte = fgetc(f);
+    fseek(f, -1, SEEK_CUR);
+    fputc(byte ^ 1, f);
+    fclose(f);
+#else
+    (void)self;
+#endif
+}
+
+static int run_pipeline(struct compressing *c, struct err *err) {
+    struct progress progress = {
+        .self = c,
+        .report = show_progress,
+        .is_cancelled = is_stopped,
+    };
+    struct pipeline_env env = {
+        .team = c->team,
+        .progress = &progress,
+        .before_verify = flip_byte,
+        .before_verify_self = c,
+    };
+    return pipeline_run(c->plan, dir_outputs_base(c->outputs), &env, &c->report, err);
+}
+
+/* ---- what a person sees ---- */
+
+struct kind {
+    const char *scheme;
+    size_t tensors;
+    uint64_t bytes;
+    double worst_db;
+    bool copied;
+};
+
+#define KINDS_MAX 32
+
+static size_t collect_kinds(const struct report *r, struct kind *kinds) {
+    size_t count = 0;
+    for (size_t i = 0; i < r->tensor_count; i++) {
+        const struct report_tensor *t = &r->tensors[i];
+        size_t at = 0;
+        while (at < count && at < KINDS_MAX - 1 &&
+               !(strcmp(kinds[at].scheme, t->scheme) == 0 && kinds[at].copied == t->copied))
+            at++;
+        if (at == count)
+            kinds[count++] =
+                (struct kind){.scheme = t->scheme, .worst_db = INFINITY, .copied = t->copied};
+        kinds[at].tensors++;
+        kinds[at].bytes += t->bytes;
+        if (t->measured && t->sqnr_db < kinds[at].worst_db)
+            kinds[at].worst_db = t->sqnr_db;
+    }
+    return count;
+}
+
+static void print_kinds(const struct report *r) {
+    struct kind kinds[KINDS_MAX];
+    size_t count = collect_kinds(r, kinds);
+    printf("\n  %-28s %8s %10s   %s\n", "format", "tensors", "size", "worst SQNR");
+    for (size_t i = 0; i < count; i++) {
+        char bytes[32], db[32] = "exact", name[64];
+        if (isfinite(kinds[i].worst_db))
+            snprintf(db, sizeof db, "%.1f dB", kinds[i].worst_db);
+        snprintf(name, sizeof name, "%s%s", kinds[i].scheme, kinds[i].copied ? " (as it was)" : "");
+        printf("  %-28s %8zu %10s   %s\n", name, kinds[i].tensors,
+               term_bytes(kinds[i].bytes, bytes, sizeof bytes), db);
+    }
+    putchar('\n');
+}
+
+static void print_summary(const struct compressing *c) {
+    const struct report *r = c->report;
+    char in[32], out[32], a[32], b[32];
+    double ratio = r->bytes_out ? (double)r->bytes_in / (double)r->bytes_out : 0;
+    printf("%s -> %s  (%s", c->model_path, c->out_path, c->plan->model->format->writes_as);
+    if (c->plan->model->architecture[0])
+        printf(", %s", c->plan->model->architecture);
+    printf(", %s parameters)\n", term_count(r->parameters_before, a, sizeof a));
+    print_kinds(r);
+    printf("  size          %s -> %s, ratio %.2f\n", term_bytes(r->bytes_in, in, sizeof in),
+           term_bytes(r->bytes_out, out, sizeof out), ratio);
+    printf("  bits/weight   %.2f\n", r->bits_per_weight);
+    if (r->worst_tensor)
+        printf("  worst tensor  %s, %.1f dB%s\n", r->worst_tensor, r->worst_sqnr_db,
+               r->requantized ? " (against the decoded source)" : "");
+    printf("  verified      every tensor read back and compared; SHA-256 of %zu file%s\n",
+           r->file_count, r->file_count == 1 ? "" : "s");
+    if (r->file_count == 1) {
+        char hex[DIGEST_HEX_LEN + 1];
+        digest_hex(&r->files[0].sha256, hex);
+        printf("  sha256        %s\n", hex);
+    }
+    double seconds = 0;
+    uint64_t peak = 0;
+    for (size_t i = 0; i < r->stage_count; i++) {
+        seconds += r->stages[i].seconds;
+        if (r->stages[i].peak_bytes > peak)
+            peak = r->stages[i].peak_bytes;
+    }
+    printf("  time          %s", term_seconds(seconds, a, sizeof a));
+    for (size_t i = 0; i < r->stage_count; i++)
+        printf("%s%s %s", i ? ", " : " (", r->stages[i].name,
+               term_seconds(r->stages[i].seconds, b, sizeof b));
+    printf("), buffers %s\n", term_bytes(peak, b, sizeof b));
+}
+
+static void print_warnings(const struct violations *warnings) {
+    for (size_t i = 0; i < warnings->count; i++)
+        ctl_print_violation("warning", &warnings->items[i], stderr);
+}
+
+static void print_plan(const struct compressing *c) {
+    char in[32], out[32], peak[32], time[32];
+    printf("would write %s -> %s, ratio %.2f, in about %s with %s of memory\n",
+           term_bytes(c->plan->bytes_in, in, sizeof in),
+           term_bytes(c->plan->bytes_out, out, sizeof out), c->plan->ratio,
+           term_seconds(c->plan->seconds, time, sizeof time),
+           term_bytes(c->plan->peak_bytes, peak, sizeof peak));
+    for (size_t i = 0; i < c->plan->layout.count; i++)
+        printf("  %-40s %s\n", c->plan->layout.files[i].path,
+               term_bytes(c->plan->layout.files[i].bytes, out, sizeof out));
+}
+
+static int write_report(const struct compressing *c, struct err *err) {
+    const char *path = ctl_text(c->call, "report");
+    if (!path)
+        return 0;
+    size_t len;
+    char *text = report_json(c->report, &len);
+    if (!text)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the report");
+    FILE *f = fopen(path, "we");
+    bool ok = f && fwrite(text, 1, len, f) == len && fputc('\n', f) != EOF;
+    ok = (f ? fclose(f) == 0 : false) && ok;
+    free(text);
+    return ok ? 0 : err_set_errno(err, ERR_IO, errno, "cannot write the report to %s", path);
+}
+
+static void show_result(const struct compressing *c) {
+    if (c->json)
+        print_event("result", report_json(c->report, NULL));
+    else if (!c->quiet)
+        print_summary(c);
+    if (!c->json)
+        print_warnings(&c->report->warnings);
+}
+
+static void release(struct compressing *c) {
+    report_free(c->report);
+    dir_outputs_free(c->outputs);
+    beside_free(c->beside);
+    plan_free(c->plan);
+    resolver_close(c->files);
+    team_free(c->team);
+    arena_free(c->arena);
+    term_free(c->term);
+}
+
+static int run(const struct ctl_call *call) {
+    struct compressing c = {
+        .call = call,
+        .model_path = call->args[0],
+        .out_path = ctl_text(call, "output"),
+        .json = ctl_flag(call, "json"),
+        .quiet = ctl_flag(call, "quiet"),
+    };
+    struct err err = ERR_INIT;
+    bool working = false;
+    int code = CTL_DONE;
+    if (!c.out_path && !ctl_flag(call, "dry-run")) {
+        err_set(&err, ERR_BAD_REQUEST, "compress needs --output OUT (or --dry-run)");
+        goto fail;
+    }
+    if (make_plan(&c, &err) < 0)
+        goto fail;
+    if (c.json)
+        print_event("plan", plan_json(c.plan, NULL));
+    if (ctl_flag(call, "dry-run")) {
+        if (!c.json) {
+            print_plan(&c);
+            print_warnings(&c.plan->warnings);
+        }
+        goto out;
+    }
+    if (open_outputs(&c, &err) < 0)
+        goto fail;
+    c.term = term_new(c.json ? stdout : stderr, c.quiet  ? TERM_SILENT
+                                                : c.json ? TERM_JSON
+                                                         : TERM_AUTO);
+    catch_signals();
+    working = true;
+    if (run_pipeline(&c, &err) < 0 ||
+        progress_check(&(struct progress){.is_cancelled = is_stopped}, &err) < 0 ||
+        beside_publish(c.beside, &err) < 0 || write_report(&c, &err) < 0)
+        goto fail;
+    if (c.term)
+        term_clear(c.term);
+    show_result(&c);
+    goto out;
+
+fail:
+    if (c.term)
+        term_clear(c.term);
+    code = ctl_fail(&err, &c.findings, c.json, working);
+out:
+    release(&c);
+    return code;
+}
+
+static const struct ctl_option options[] = {
+    {.name = "recipe",
+     .letter = 'r',
+     .kind = CTL_TEXT,
+     .value = "NAME|FILE",
+     .required = true,
+     .doc = "A built-in recipe, a file, or the JSON itself."},
+    {.name = "output",
+     .letter = 'o',
+     .kind = CTL_TEXT,
+     .value = "OUT",
+     .doc = "The file or folder to write; must not exist."},
+    {.name = "force", .letter = 'f', .kind = CTL_FLAG, .doc = "Replace OUT."},
+    {.name = "requantize", .kind = CTL_FLAG, .doc = "Accept a source that is already quantized."},
+    {.name = "report",
+     .kind = CTL_TEXT,
+     .value = "FILE",
+     .doc = "Write the report, as JSON, to FILE."},
+    {.name = "threads",
+     .letter = 't',
+     .kind = CTL_NUMBER,
+     .value = "N",
+     .min = 1,
+     .max = 1024,
+     .doc = "Threads to use; default: one per core."},
+    {.name = "memory",
+     .kind = CTL_NUMBER,
+     .value = "MIB",
+     .min = 1,
+     .max = 1 << 24,
+     .doc = "Refuse when more memory would be needed."},
+    {.name = "dry-run",
+     .letter = 'n',
+     .kind = CTL_FLAG,
+     .doc = "Check and say what would come out; write nothing."},
+};
+
+const struct ctl_verb ctl_compress = {
+    .name = "compress",
+    .args = "MODEL",
+    .doc = "Compress a model file or folder on this machine.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+    .more =
+        "compressctl recipes lists the built-in recipes. OUT appears only when it is complete\n"
+        "and verified. --json prints one object per line: plan, progress ..., result or error.\n",
+};

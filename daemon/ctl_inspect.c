@@ -1,0 +1,136 @@
+/* inspect: what a model is, from its headers. */
+#include "compress/base/dirfiles.h"
+#include "compress/formats/format.h"
+#include "compress/recipe/inspect.h"
+#include "daemon/ctl_out.h"
+#include "daemon/ctl_verbs.h"
+#include "daemon/term.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t stored_bytes(const struct tensor *t) {
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < PART_KINDS; i++)
+        bytes += t->parts[i].bytes;
+    return bytes;
+}
+
+struct kind {
+    char name[80];
+    uint64_t tensors, bytes;
+};
+
+#define KINDS_MAX 32
+
+/* Number formats in order of first appearance; what is beyond the ceiling shares the last. */
+static size_t collect_kinds(const struct model *model, struct kind *kinds) {
+    size_t count = 0;
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        char name[80];
+        encoding_describe(&model->tensors[i].stored, name, sizeof name);
+        size_t at = 0;
+        while (at < count && at < KINDS_MAX - 1 && strcmp(kinds[at].name, name) != 0)
+            at++;
+        if (at == count) {
+            memcpy(kinds[count].name, name, sizeof name);
+            count++;
+        }
+        kinds[at].tensors++;
+        kinds[at].bytes += stored_bytes(&model->tensors[i]);
+    }
+    return count;
+}
+
+static void print_row(const char *key, const char *value) {
+    printf("%-16s %s\n", key, value);
+}
+
+static void print_summary(const struct model *model) {
+    char text[80], bytes[32];
+    print_row("format", model->format->name);
+    if (model->architecture[0])
+        print_row("architecture", model->architecture);
+    print_row("parameters", term_count(model->parameters, text, sizeof text));
+    snprintf(text, sizeof text, "%s in %zu file%s", term_bytes(model->bytes, bytes, sizeof bytes),
+             model->resolver->count, model->resolver->count == 1 ? "" : "s");
+    print_row("size", text);
+    struct kind kinds[KINDS_MAX] = {0};
+    size_t count = collect_kinds(model, kinds);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(text, sizeof text, "%" PRIu64 " tensor%s, %s", kinds[i].tensors,
+                 kinds[i].tensors == 1 ? "" : "s", term_bytes(kinds[i].bytes, bytes, sizeof bytes));
+        print_row(kinds[i].name, text);
+    }
+    if (model->quantization)
+        print_row("quantized", model->quantization);
+    if (model->opaque_quantization)
+        print_row("note", model->opaque_quantization);
+    for (size_t i = 0; i < model->fact_count; i++)
+        print_row(model->facts[i].key, model->facts[i].value);
+}
+
+static void print_tensors(const struct model *model) {
+    printf("\n%-56s %-14s %-22s %10s  %s\n", "tensor", "shape", "format", "size", "role");
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        const struct tensor *t = &model->tensors[i];
+        char shape[160] = "", name[80], bytes[32], role[120];
+        size_t used = 0;
+        for (unsigned k = 0; k < t->rank && used < sizeof shape; k++)
+            used += (size_t)snprintf(shape + used, sizeof shape - used, "%s%" PRIu64, k ? "x" : "",
+                                     t->dims[k]);
+        printf("%s%s%-*s %-14s %-22s %10s  %s\n", t->component, t->component[0] ? "/" : "",
+               t->component[0] ? 1 : 56, t->name, shape,
+               encoding_describe(&t->stored, name, sizeof name),
+               term_bytes(stored_bytes(t), bytes, sizeof bytes),
+               role_text(t->role, role, sizeof role));
+    }
+}
+
+static int run(const struct ctl_call *call) {
+    struct err err = ERR_INIT;
+    struct resolver *files = NULL;
+    struct model *model = NULL;
+    bool json = ctl_flag(call, "json");
+    int code = CTL_DONE;
+    if (dirfiles_open(call->args[0], true, &files, &err) < 0 ||
+        format_open(files, &model, &err) < 0) {
+        code = ctl_fail(&err, NULL, json, false);
+        goto out;
+    }
+    if (json) {
+        char *text = inspect_json(model, ctl_flag(call, "tensors"), NULL);
+        if (text)
+            puts(text);
+        else
+            code = CTL_FAILED;
+        free(text);
+        goto out;
+    }
+    print_summary(model);
+    if (ctl_flag(call, "tensors"))
+        print_tensors(model);
+out:
+    model_free(model);
+    resolver_close(files);
+    return code;
+}
+
+static const struct ctl_option options[] = {
+    {.name = "tensors",
+     .letter = 't',
+     .kind = CTL_FLAG,
+     .doc = "List every tensor with shape, number format, size and role."},
+};
+
+const struct ctl_verb ctl_inspect = {
+    .name = "inspect",
+    .args = "PATH",
+    .doc = "Say what a model file or folder holds.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};
