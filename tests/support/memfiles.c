@@ -1,0 +1,169 @@
+/* See the header. The writer is on purpose not the project's own. */
+#include "tests/support/memfiles.h"
+
+#include "compress/base/bytes.h"
+#include "compress/codecs/codec.h"
+#include "compress/graph/tensor_reader.h"
+#include "tests/support/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void encode(const struct model *model, const struct tensor *t, enum part_kind part, char *to,
+                   uint64_t bytes);
+
+void memfiles_free(struct memfiles *m) {
+    for (size_t i = 0; i < m->count; i++) {
+        free(m->data[i]);
+        free((void *)(uintptr_t)m->files[i].path);
+    }
+    *m = (struct memfiles){0};
+}
+
+void memfiles_add(struct memfiles *m, const char *path, const void *data, size_t len) {
+    CHECK(m->count < MEMFILES_MAX);
+    char *copy = malloc(len + 1); /* exactly as long, so that a sanitizer sees a read too far */
+    char *name = strdup(path);
+    CHECK(copy && name);
+    if (len)
+        memcpy(copy, data, len);
+    copy[len] = 0;
+    m->files[m->count] = (struct resolver_file){name, len};
+    m->data[m->count++] = copy;
+}
+
+void memfiles_text(struct memfiles *m, const char *path, const char *text) {
+    memfiles_add(m, path, text, strlen(text));
+}
+
+void memfiles_tensors(struct memfiles *m, const char *path, const char *header, const void *data,
+                      size_t len) {
+    size_t json = strlen(header), padded = (json + 7) / 8 * 8;
+    char *file = malloc(8 + padded + len);
+    CHECK(file);
+    store_u64(file, padded);
+    memcpy(file + 8, header, json);
+    memset(file + 8 + json, ' ', padded - json);
+    if (len)
+        memcpy(file + 8 + padded, data, len);
+    memfiles_add(m, path, file, 8 + padded + len);
+    free(file);
+}
+
+void memfiles_weights(struct memfiles *m, const char *path, const char *header, size_t len) {
+    uint8_t *data = malloc(len + 2);
+    CHECK(data);
+    for (size_t i = 0; i + 1 < len + 1; i += 2) {
+        /* bf16 and f16 alike: sign, a middling exponent, some fraction. */
+        uint16_t bits = (uint16_t)((i * 2654435761u >> 7 & 0x83ff) | 0x3c00);
+        store_u16(data + i, bits);
+    }
+    memfiles_tensors(m, path, header, data, len);
+    free(data);
+}
+
+const char *memfiles_get(const struct memfiles *m, const char *path, size_t *ret_len) {
+    for (size_t i = 0; i < m->count; i++)
+        if (strcmp(m->files[i].path, path) == 0) {
+            if (ret_len)
+                *ret_len = (size_t)m->files[i].bytes;
+            return m->data[i];
+        }
+    print_error("there is no file %s\n", path);
+    CHECK(false);
+    return NULL;
+}
+
+bool memfiles_has(const struct memfiles *m, const char *path) {
+    for (size_t i = 0; i < m->count; i++)
+        if (strcmp(m->files[i].path, path) == 0)
+            return true;
+    return false;
+}
+
+struct resolver *memfiles_resolver(const struct memfiles *m) {
+    struct resolver *resolver =
+        resolver_over_memory(m->files, (const void *const *)m->data, m->count, m->lone);
+    CHECK(resolver);
+    return resolver;
+}
+
+void memfiles_emit(const struct model *model, const struct layout *layout, struct memfiles *ret) {
+    struct err err = ERR_INIT;
+    *ret = (struct memfiles){.lone = layout->lone};
+    uint64_t total = 0;
+    for (size_t f = 0; f < layout->count; f++) {
+        const struct layout_file *file = &layout->files[f];
+        char *bytes = calloc(1, file->bytes + 1);
+        CHECK(bytes);
+        uint64_t at = 0;
+        for (size_t s = 0; s < file->count; s++) {
+            const struct segment *segment = &file->segments[s];
+            CHECK(segment->bytes <= file->bytes - at);
+            if (segment->kind == SEGMENT_LITERAL)
+                memcpy(bytes + at, segment->literal, segment->bytes);
+            else if (segment->kind == SEGMENT_COPY) {
+                struct source *source = NULL;
+                CHECK_OK(model->resolver->ops->open(model->resolver, segment->resolver_index,
+                                                    &source, &err),
+                         &err);
+                CHECK_OK(source_read(source, segment->offset, bytes + at, segment->bytes, &err),
+                         &err);
+                source_close(source);
+            } else if (segment->kind == SEGMENT_PART)
+                encode(model, segment->tensor, segment->part, bytes + at, segment->bytes);
+            at += segment->bytes;
+        }
+        CHECK_UINT(at, file->bytes);
+        total += at;
+        memfiles_add(ret, file->path, bytes, at);
+        free(bytes);
+    }
+    CHECK_UINT(total, layout->bytes);
+}
+
+/* Encodes the whole tensor and takes the one part that is asked for. */
+static void encode(const struct model *model, const struct tensor *t, enum part_kind part, char *to,
+                   uint64_t bytes) {
+    struct err err = ERR_INIT;
+    if (encoding_equal(&t->stored, &t->wanted)) {
+        const struct part *p = &t->parts[part];
+        CHECK_UINT(bytes, p->bytes);
+        CHECK_OK(source_read(model->files[p->file].source, p->offset, to, p->bytes, &err), &err);
+        return;
+    }
+    struct tensor_reader *reader = NULL;
+    CHECK_OK(tensor_reader_open(model, t, &reader, &err), &err);
+    uint64_t rows, cols;
+    tensor_matrix(t, &t->stored, &rows, &cols);
+    float *x = calloc(rows * cols + 1, sizeof *x);
+    void *raw = malloc(rows * tensor_reader_row_bytes(reader) + 1);
+    CHECK(x && raw);
+    CHECK_OK(tensor_reader_rows(reader, 0, rows, raw, x, &err), &err);
+    tensor_reader_close(reader);
+    free(raw);
+    tensor_matrix(t, &t->wanted, &rows, &cols);
+    struct encoded_size size = encoding_size(&t->wanted, rows, cols);
+    char *data = calloc(1, size.data_bytes + 1);
+    char *scale = calloc(1, size.scale_bytes + 1);
+    char *zero_point = calloc(1, size.zero_point_bytes + 1);
+    CHECK(data && scale && zero_point);
+    struct encode_stats stats = {0};
+    struct value_range range = codec_value_range(x, rows * cols);
+    codec_encode(&t->wanted, &t->options, 0, rows, cols, x, &range, data,
+                 size.scale_bytes ? scale : NULL, size.zero_point_bytes ? zero_point : NULL,
+                 &stats);
+    CHECK_UINT(stats.non_finite, 0);
+    const struct {
+        const char *bytes;
+        uint64_t len;
+    } parts[] = {
+        {data, size.data_bytes}, {scale, size.scale_bytes}, {zero_point, size.zero_point_bytes}};
+    CHECK(part < 3);
+    CHECK_UINT(bytes, parts[part].len);
+    memcpy(to, parts[part].bytes, bytes);
+    free(x);
+    free(data);
+    free(scale);
+    free(zero_point);
+}
