@@ -1,17 +1,21 @@
 /*
- * Sources, resolvers and outputs over directories: what compressctl works on, and the file
- * primitives that storage/ builds its blobs from (the sink over a descriptor is in fdsink.h).
+ * A file or a folder of this machine as the files of a model: what compressctl reads.
  *
- * Reads use pread() with read-ahead hints; nothing is mapped. An output file is written to
- * "<path>.partial", digested on the way, synced and renamed without replacing anything; the
- * directory is synced after the rename. Below the folder that was named, every path component is
- * opened by itself and no link to a folder is ever followed.
+ * Below the folder that was named no link to a folder is ever followed; files are opened when they
+ * are asked for, and must still have the size they were listed with.
  *
- * Owns: descriptors. Threads: sources may be read from several at once, everything else from one.
+ * Owns: one descriptor; a source is independent of its resolver. Threads: sources may be read from
+ * several at once, everything else from one.
  */
 #ifndef COMPRESS_BASE_DIRFILES_H
 #define COMPRESS_BASE_DIRFILES_H
 
+/* Until every user names what it uses. */
+#include "compress/base/dir_outputs.h"
+#include "compress/base/fdsink.h"
+#include "compress/base/fdsource.h"
+
+#include "compress/base/arena.h"
 #include "compress/base/files.h"
 
 /* A file (lone) or a folder. Hidden files and folders are left out; what is neither file nor folder
@@ -22,22 +26,13 @@
  * LIMIT_MODEL_FILES), ERR_IO. A file whose size changes between listing and opening: ERR_IO. */
 int dirfiles_open(const char *path, bool follow_links, struct resolver **ret, struct err *err);
 
-/* A source over the regular file behind an open descriptor, which it takes over on success. path is
- * copied. */
-int source_over_fd_take(int fd, const char *path, struct source **ret, struct err *err);
+/* The same over files that are known already: below dir_fd (not taken over), in any order, copied.
+ * `shown` is what the folder is called in messages. */
+int dirfiles_over(int dir_fd, const char *shown, const struct resolver_file *files, size_t count,
+                  bool lone, struct resolver **ret, struct err *err);
 
-/* Outputs below an existing empty folder (lone = false) or as exactly one file that must not exist
- * (lone = true; `target` is that file and create()'s path is ignored). Expected failures:
- * ERR_NOT_FOUND, ERR_EXISTS, ERR_IO, ERR_NO_SPACE. Sinks must be finished or aborted before the
- * outputs are discarded or freed. */
-struct dir_outputs;
-int dir_outputs_new(const char *target, bool lone, struct dir_outputs **ret, struct err *err);
-struct outputs *dir_outputs_base(struct dir_outputs *outputs);
-/* Removes what was written and forgets it; the outputs may be used again. */
-void dir_outputs_discard(struct dir_outputs *outputs);
-void dir_outputs_free(struct dir_outputs *outputs);
-
-/* fsync() of the directory itself, so that a rename in it survives a power loss. */
-int fsync_dir(int dir_fd, const char *name, struct err *err);
+/* The folder that holds a path named by the user of this machine, opened (yours), and the path's
+ * last name, in the arena. -1 with errno. */
+int dirfiles_open_folder_of(const char *path, struct arena *arena, const char **ret_name);
 
 #endif

@@ -244,3 +244,9 @@ int sink_over_fd_take(int fd, const char *path, struct sink **ret, struct err *e
     *ret = &sink->base;
     return 0;
 }
+
+int fsync_dir(int dir_fd, const char *name, struct err *err) {
+    if (fsync(dir_fd) == 0)
+        return 0;
+    return err_set_errno(err, ERR_IO, errno, "cannot sync the folder %s", name);
+}

@@ -20,4 +20,7 @@
  * taken over on success only. */
 int sink_over_fd_take(int fd, const char *path, struct sink **ret, struct err *err);
 
+/* fsync() of the directory itself, so that a rename in it survives a power loss. */
+int fsync_dir(int dir_fd, const char *name, struct err *err);
+
 #endif

@@ -1,11 +1,10 @@
 /*
- * JSON for everyone: declarative reading of objects, and a writer.
+ * JSON for everyone: declarative reading of objects (the writer is jbuf.h).
  *
- * Reading: an array of rows (key, kind, destination) describes an object; jspec_read() checks type,
- * range and unknown keys and collects every violation with its JSON pointer. Writing: struct jbuf
- * appends text; numbers are printed shortest-round-trip, strings escaped, NaN and infinities as
- * null. The only user of jansson besides formats/ and text/ and api/; values are passed on as
- * opaque `struct json_t` for pieces that are read later.
+ * An array of rows (key, kind, destination) describes an object; jspec_read() checks type, range
+ * and unknown keys and collects every violation with its JSON pointer. The only user of jansson
+ * besides formats/, text/ and api/; values are passed on as opaque `struct json_t` for pieces that
+ * are read later.
  *
  * Duplicate keys are refused, depth is capped (LIMIT_JSON_DEPTH). Threads: one at a time per
  * object.
@@ -15,6 +14,7 @@
 
 #include "compress/base/arena.h"
 #include "compress/base/err.h"
+#include "compress/base/jbuf.h" /* until every user names it */
 #include "compress/base/violations.h"
 
 #include <stdbool.h>
@@ -73,45 +73,5 @@ int json_each(const struct json_t *object,
               int (*fn)(void *ctx, const char *key, struct json_t *value), void *ctx);
 /* Canonical text (sorted keys, compact), malloc'd; NULL when out of memory. For digests. */
 char *json_canonical(const struct json_t *value);
-
-/* A growing JSON text. Out of memory is remembered and reported by jbuf_take(). */
-struct jbuf {
-    char *text;
-    size_t len;
-    size_t capacity;
-    bool failed;
-    bool need_comma;
-};
-
-void jbuf_init(struct jbuf *b);
-void jbuf_free(struct jbuf *b);
-/* The NUL-terminated text, malloc'd, yours; NULL when memory ran out. The buffer is empty
- * afterwards. */
-char *jbuf_take(struct jbuf *b, size_t *ret_len);
-
-void jbuf_object(struct jbuf *b); /* { as a value */
-void jbuf_object_end(struct jbuf *b);
-void jbuf_array(struct jbuf *b);
-void jbuf_array_end(struct jbuf *b);
-void jbuf_key(struct jbuf *b, const char *key);
-void jbuf_string(struct jbuf *b, const char *text); /* NULL → null; invalid UTF-8 → U+FFFD */
-void jbuf_stringf(struct jbuf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void jbuf_int(struct jbuf *b, int64_t value);
-void jbuf_uint(struct jbuf *b, uint64_t value);
-void jbuf_number(struct jbuf *b, double value);
-void jbuf_bool(struct jbuf *b, bool value);
-void jbuf_null(struct jbuf *b);
-void jbuf_raw(struct jbuf *b, const char *json, size_t len); /* one whole value, trusted */
-
-/* key + value in one line */
-void jbuf_kv_string(struct jbuf *b, const char *key, const char *text);
-void jbuf_kv_int(struct jbuf *b, const char *key, int64_t value);
-void jbuf_kv_uint(struct jbuf *b, const char *key, uint64_t value);
-void jbuf_kv_number(struct jbuf *b, const char *key, double value);
-void jbuf_kv_bool(struct jbuf *b, const char *key, bool value);
-void jbuf_kv_raw(struct jbuf *b, const char *key, const char *json); /* NULL → null */
-
-/* Violations as the `errors` array of a problem document. */
-void jbuf_violations(struct jbuf *b, const struct violations *list);
 
 #endif

@@ -154,6 +154,16 @@ static void no_memory(void **state) {
     free(data);
 }
 
+static void syncs_a_folder(void **state) {
+    struct err err = ERR_INIT;
+    int fd = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CHECK_OK(fsync_dir(fd, "data", &err), &err);
+    close(fd);
+    CHECK_INT(fsync_dir(fd, "data", &err), -1);
+    CHECK_HOLDS(err.text, "data");
+    CHECK_FAILS(-1, &err, ERR_IO);
+}
+
 static int set_up(void **state) {
     tempdir_make(&dir);
     return 0;
@@ -168,7 +178,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_and_digest), cmocka_unit_test(abort_at_any_moment),
         cmocka_unit_test(full_disk),        cmocka_unit_test(short_write),
-        cmocka_unit_test(no_memory),
+        cmocka_unit_test(no_memory),        cmocka_unit_test(syncs_a_folder),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
