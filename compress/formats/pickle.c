@@ -191,8 +191,8 @@ static int take_marked(struct machine *m, struct pickle_value ***ret_items, size
     if (m->mark_count == 0)
         return bad(m, "there is no mark");
     size_t mark = m->marks[--m->mark_count];
-    *ret_items = m->stack + mark;
     *ret_count = m->depth - mark;
+    *ret_items = *ret_count ? m->stack + mark : NULL;
     m->depth = mark;
     return 0;
 }
