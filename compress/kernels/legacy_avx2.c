@@ -2,12 +2,14 @@
  * GGUF's blocks of 32 values, a block in four vectors of eight. The formats and their arithmetic
  * stand in legacy_ref.c; what is peculiar to vectors:
  *
- *   first of equals  the sign of the extreme (q4_0, q5_0) and of a zero minimum (q4_1, q5_1) belong
- *                    to the first value that has that magnitude: found by a mask of 32 bits
- *   half away        round(x) = trunc(x + copysign(h, x)) with h the largest number below 1/2;
- * adding 1/2 itself would round 0.49999997 up low bytes        a conversion that overflows gives
- * INT_MIN, whose low byte is 0: lanes are masked to bytes, since a saturating pack would give
- * another
+ * First of equals: the sign of the extreme (q4_0, q5_0) and of a zero minimum (q4_1, q5_1) belong
+ * to the first value that has that magnitude, which is found by a mask of 32 bits.
+ *
+ * Half away from zero (q8_0): round(x) = trunc(x + copysign(h, x)) with h the largest number below
+ * 1/2; adding 1/2 itself would round 0.49999997 up.
+ *
+ * Overflow: a conversion that overflows gives INT_MIN, whose low byte is 0 in the reference; the
+ * unsigned pack makes the same of it. q8_0's codes may be negative and are masked to bytes first.
  */
 #include "compress/base/bytes.h"
 #include "compress/base/half.h"
@@ -126,9 +128,7 @@ static __m256i codes_of(const struct block *b, float shift, float id, float bias
     for (int j = 0; j < PARTS; j++) {
         __m256 v = _mm256_add_ps(_mm256_mul_ps(_mm256_sub_ps(b->v[j], s), factor), add);
         __m256i code = _mm256_cvttps_epi32(v);
-        code = _mm256_srai_epi32(_mm256_slli_epi32(code, 24), 24); /* to a signed byte */
-        code = _mm256_min_epi32(code, most);
-        q[j] = _mm256_and_si256(code, _mm256_set1_epi32(0xff));
+        q[j] = _mm256_min_epi32(code, most);
     }
     return pack_bytes(q);
 }

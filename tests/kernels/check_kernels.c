@@ -51,6 +51,7 @@ enum flavour {
     GAUSS,
     POSITIVE,
     TIES,
+    NEAR_TIES,        /* halves and their neighbours, up to 127 at the most */
     WIDE,             /* every exponent */
     TINY,             /* subnormals and the smallest normal numbers */
     SPARSE,           /* mostly zeros, of both signs */
@@ -70,6 +71,12 @@ static float value(enum flavour flavour) {
         return fabsf(gauss()) + 1;
     case TIES:
         return (float)((int)(r % 513) - 256) * 0.5f;
+    case NEAR_TIES: {
+        float half = (float)(r % 127) + 0.5f;
+        uint32_t bits;
+        memcpy(&bits, &half, sizeof bits);
+        return r >> 8 & 7 ? from_bits((bits + (r >> 16) % 3 - 1) | (r & 0x80000000)) : 127.0f;
+    }
     case WIDE:
         return from_bits((r & 0x80000000) | (r % 0x7f800000));
     case TINY:
@@ -117,6 +124,9 @@ static uint8_t *input_bytes(size_t n) {
         x[i] = (uint8_t)next();
     return x;
 }
+
+static void fail(const char *name, size_t n, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 static void fail(const char *name, size_t n, const char *format, ...) {
     va_list args;
@@ -167,7 +177,7 @@ static size_t next_count(size_t n) {
 
 static float scale_of(enum flavour f) {
     static const float scales[] = {0.00043f, 1.0f, 0x1p-24f, 65504.0f, 0x1p-133f, 0.0078125f, 3.1f};
-    return f == GAUSS ? 0.0008f : f == TIES ? 1.0f : scales[next() % 7];
+    return f == GAUSS ? 0.0008f : f == TIES || f == NEAR_TIES ? 1.0f : scales[next() % 7];
 }
 
 static void check_kernel_widen(const char *name, kernel_widen *want, kernel_widen *got) {
