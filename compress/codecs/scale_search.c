@@ -24,18 +24,20 @@ static double exact_error(const float *x, size_t n, const struct affine *grid) {
     return sum;
 }
 
-/* The least-squares scale for the codes that `trial` gives, and how much of sum(x x) it explains;
- * 0 when the codes are all zero. */
-static double fit(const float *x, size_t n, const struct affine *grid, double trial,
-                  double *ret_explained) {
+/* The least-squares fit of one trial. */
+struct fit {
+    double scale;     /* best for the trial's codes */
+    double explained; /* how much of sum(x x) it explains; 0 when the codes are all zero */
+};
+
+static struct fit fit(const float *x, size_t n, const struct affine *grid, float inverse) {
     double sums[2];
-    kernels_get()->fit_f32(x, n, (float)(1 / trial), (float)(grid->lo - grid->zero),
+    kernels_get()->fit_f32(x, n, inverse, (float)(grid->lo - grid->zero),
                            (float)(grid->hi - grid->zero), sums);
     if (!(sums[1] > 0))
-        return *ret_explained = 0;
-    double unit = 1 / (double)(float)(1 / trial); /* what one code was worth in this pass */
-    *ret_explained = sums[0] * sums[0] / sums[1] * unit * unit;
-    return sums[0] / sums[1] * unit;
+        return (struct fit){0, 0};
+    double xp = sums[0] / (double)inverse, scale = xp / sums[1];
+    return (struct fit){scale, xp * scale};
 }
 
 static double between(double v, double lo, double hi) {
@@ -45,31 +47,27 @@ static double between(double v, double lo, double hi) {
 void scale_search_mse(const float *x, size_t n, enum dtype scale_dtype, struct affine *grid) {
     const double base = grid->scale, levels = grid->hi - grid->lo;
     const double widest = levels / (levels - 1), narrowest = 0.5;
-    if (!isfinite((float)(2 / base)) || !isnormal((float)(0.5 / base)))
+    const double first = 1 / (widest * base), last = 1 / (narrowest * base);
+    if (!isnormal((float)first) || !isfinite((float)last))
         return; /* reciprocals would not be exact enough to rank anything */
-    double best = 0, best_explained = 0;
+    struct fit best = {0, 0};
     for (int i = 0; i < TRIALS; i++) {
-        double trial = base * (widest - (widest - narrowest) * i / (TRIALS - 1));
-        double explained, scale = fit(x, n, grid, trial, &explained);
-        if (explained > best_explained) {
-            best_explained = explained;
-            best = scale;
-        }
+        float inverse = (float)(first + (last - first) * i / (TRIALS - 1));
+        struct fit trial = fit(x, n, grid, inverse);
+        if (trial.explained > best.explained)
+            best = trial;
     }
-    if (!(best_explained > 0))
-        return;
     double least_error = exact_error(x, n, grid);
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 2 && best.explained > 0; round++) {
         struct affine other = *grid;
-        best = between(best, narrowest * base, widest * base);
-        other.scale = codec_scale_as_stored(scale_dtype, best);
-        double error = exact_error(x, n, &other), explained;
+        double scale = between(best.scale, narrowest * base, widest * base);
+        other.scale = codec_scale_as_stored(scale_dtype, scale);
+        double error = exact_error(x, n, &other);
         if (error < least_error) {
             least_error = error;
             grid->scale = other.scale;
         }
-        best = fit(x, n, grid, best, &explained);
-        if (!(explained > 0))
-            return;
+        if (round == 0)
+            best = fit(x, n, grid, (float)(1 / scale));
     }
 }

@@ -94,6 +94,17 @@ static void unpack_i4_avx2(const uint8_t *packed, size_t n, uint8_t *ret) {
         ret[i] = (uint8_t)((packed[i / 2] >> (i % 2 * 4) & 15) - 8);
 }
 
+/* lanes_sum_f32() in registers. */
+static double sum_lanes(__m256 a, __m256 b) {
+    __m256d low = _mm256_add_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a)),
+                                _mm256_cvtps_pd(_mm256_castps256_ps128(b)));
+    __m256d high = _mm256_add_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)),
+                                 _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1)));
+    __m256d four = _mm256_add_pd(low, high);
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
 static void fit_f32_avx2(const float *x, size_t n, float inverse, float lo, float hi,
                          double ret[2]) {
     const __m256 factor = _mm256_set1_ps(inverse), low = _mm256_set1_ps(lo);
@@ -108,19 +119,25 @@ static void fit_f32_avx2(const float *x, size_t n, float inverse, float lo, floa
             vp[j] = _mm256_add_ps(vp[j], _mm256_mul_ps(v, p));
             pp[j] = _mm256_add_ps(pp[j], _mm256_mul_ps(p, p));
         }
-    float vps[LANES], pps[LANES];
-    for (int j = 0; j < 2; j++) {
-        _mm256_storeu_ps(vps + 8 * j, vp[j]);
-        _mm256_storeu_ps(pps + 8 * j, pp[j]);
+    if (i < n) { /* the first lanes alone get one more value */
+        float vps[LANES], pps[LANES];
+        for (int j = 0; j < 2; j++) {
+            _mm256_storeu_ps(vps + 8 * j, vp[j]);
+            _mm256_storeu_ps(pps + 8 * j, pp[j]);
+        }
+        for (; i < n; i++) {
+            float v = x[i] * inverse, p = v > lo ? v : lo;
+            p = rintf(p < hi ? p : hi);
+            vps[i % LANES] += v * p;
+            pps[i % LANES] += p * p;
+        }
+        for (int j = 0; j < 2; j++) {
+            vp[j] = _mm256_loadu_ps(vps + 8 * j);
+            pp[j] = _mm256_loadu_ps(pps + 8 * j);
+        }
     }
-    for (; i < n; i++) {
-        float v = x[i] * inverse, p = v > lo ? v : lo;
-        p = rintf(p < hi ? p : hi);
-        vps[i % LANES] += v * p;
-        pps[i % LANES] += p * p;
-    }
-    ret[0] = lanes_sum_f32(vps);
-    ret[1] = lanes_sum_f32(pps);
+    ret[0] = sum_lanes(vp[0], vp[1]);
+    ret[1] = sum_lanes(pp[0], pp[1]);
 }
 
 void affine_fill_avx2(struct kernels *k) {

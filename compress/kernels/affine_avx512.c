@@ -40,6 +40,15 @@ static void dequantize_i8_avx512(const uint8_t *codes, size_t n, const struct af
     }
 }
 
+/* lanes_sum_f32() in registers. */
+static double sum_lanes(__m512 v) {
+    __m512d eight = _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(v)),
+                                  _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1)));
+    __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
 static void fit_f32_avx512(const float *x, size_t n, float inverse, float lo, float hi,
                            double ret[2]) {
     const __m512 factor = _mm512_set1_ps(inverse), low = _mm512_set1_ps(lo);
@@ -53,11 +62,8 @@ static void fit_f32_avx512(const float *x, size_t n, float inverse, float lo, fl
         vp = _mm512_mask_add_ps(vp, m, vp, _mm512_mul_ps(v, p));
         pp = _mm512_mask_add_ps(pp, m, pp, _mm512_mul_ps(p, p));
     }
-    float vps[LANES], pps[LANES];
-    _mm512_storeu_ps(vps, vp);
-    _mm512_storeu_ps(pps, pp);
-    ret[0] = lanes_sum_f32(vps);
-    ret[1] = lanes_sum_f32(pps);
+    ret[0] = sum_lanes(vp);
+    ret[1] = sum_lanes(pp);
 }
 
 void affine_fill_avx512(struct kernels *k) {
