@@ -1,0 +1,33 @@
+/* POST /v1/plan: what a job would do, without doing it. */
+#include "api/routes/routes.h"
+
+#include "api/routes/planning.h"
+
+#include <string.h>
+
+static int answer(struct request *r, struct err *err) {
+    const struct planning *planning = r->state;
+    return reply_static(r, 200, "application/json", planning->plan.json,
+                        strlen(planning->plan.json));
+}
+
+int plan_create(struct request *r, struct err *err) {
+    struct planning *planning = ARENA_NEW(r->arena, struct planning);
+    struct violations *list = request_violations(r);
+    struct json_t *body, *recipe = NULL;
+    const char *model = NULL;
+    if (!planning || !list)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the request");
+    r->state = planning;
+    if (jspec_parse(r->body.text, r->body.len, &body, err))
+        return -1;
+    const struct jspec rows[] = {
+        {.key = "model", .kind = JSPEC_STRING, .dest = &model, .required = true},
+        {.key = "recipe", .kind = JSPEC_ANY, .dest = &recipe, .required = true},
+    };
+    int rc = jspec_read(body, "", rows, 2, ERR_BAD_FIELD, r->arena, list)
+                 ? violations_result(list, err)
+                 : planning_read(r, model, recipe, planning, err);
+    jspec_free(body);
+    return rc ? -1 : planning_make(r, planning, answer, err);
+}
