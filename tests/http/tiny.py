@@ -1,0 +1,94 @@
+"""Small deterministic models and archives, written byte by byte, for the HTTP tests."""
+import io
+import json
+import random
+import struct
+import tarfile
+
+
+def safetensors(tensors, metadata=None):
+    """tensors: {name: (dtype, shape, bytes)}"""
+    header, at = {}, 0
+    if metadata:
+        header["__metadata__"] = metadata
+    for name, (dtype, shape, data) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [at, at + len(data)]}
+        at += len(data)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + b"".join(t[2] for t in tensors.values())
+
+
+def bf16(rows, cols, seed=0):
+    rng = random.Random(seed)
+    return b"".join(
+        struct.pack("<f", rng.gauss(0, 0.05))[2:] for _ in range(rows * cols)
+    )
+
+
+def model(rows=64, cols=128, layers=2, seed=0):
+    """Names as a Llama has them, so that presets find their layers."""
+    tensors = {"model.embed_tokens.weight": ("BF16", [32, cols], bf16(32, cols, seed + 1000))}
+    for i in range(layers):
+        for j, part in enumerate(("self_attn.q_proj", "mlp.up_proj")):
+            tensors[f"model.layers.{i}.{part}.weight"] = (
+                "BF16",
+                [rows, cols],
+                bf16(rows, cols, seed + 10 * i + j),
+            )
+        tensors[f"model.layers.{i}.input_layernorm.weight"] = ("BF16", [cols], b"\x80\x3f" * cols)
+    return safetensors(tensors)
+
+
+def huge(megabytes, seed=7):
+    """A model whose compression takes a while: one block repeated."""
+    rows, cols = 4096, 4096
+    block = bf16(64, cols, seed)
+    tensors = {}
+    for i in range(max(1, megabytes // 32)):
+        tensors[f"model.layers.{i}.mlp.up_proj.weight"] = (
+            "BF16",
+            [rows, cols],
+            block * (rows // 64),
+        )
+    return safetensors(tensors)
+
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_size": 128,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "vocab_size": 32,
+    "tie_word_embeddings": True,
+    "torch_dtype": "bfloat16",
+}
+
+
+def folder():
+    """path → bytes of a small Hugging Face folder."""
+    return {
+        "config.json": json.dumps(CONFIG).encode(),
+        "model.safetensors": model(),
+        "tokenizer.json": b'{"version":"1.0"}',
+        "README.md": "# käse\n".encode(),
+    }
+
+
+def tar(members, prefix="", kind=None, link=None):
+    """members: {path: bytes}; kind: a tarfile type for members without bytes."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path, data in members.items():
+            info = tarfile.TarInfo(prefix + path)
+            if data is None:
+                info.type = kind or tarfile.SYMTYPE
+                info.linkname = link or "/etc/passwd"
+                archive.addfile(info)
+            else:
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    return out.getvalue()
