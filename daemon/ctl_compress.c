@@ -157,32 +157,6 @@ static int open_outputs(struct compressing *c, struct err *err) {
     return dir_outputs_new(beside_path(c->beside), layout->lone, &c->outputs, err);
 }
 
-/* Stands for a disk or memory that changes a byte behind our back: the tests set it. */
-static void flip_byte(void *self) {
-#ifdef COMPRESSD_TEST_HOOKS
-    const char *hook = getenv("COMPRESSD_TEST_FLIP"); /* FILE:OFFSET below the output */
-    const struct compressing *c = self;
-    const char *colon = hook ? strrchr(hook, ':') : NULL;
-    if (!colon)
-        return;
-    char path[4096];
-    if (c->plan->layout.lone)
-        snprintf(path, sizeof path, "%s", beside_path(c->beside));
-    else
-        snprintf(path, sizeof path, "%s/%.*s", beside_path(c->beside), (int)(colon - hook), hook);
-    FILE *f = fopen(path, "r+b");
-    if (!f)
-        abort();
-    fseek(f, strtol(colon + 1, NULL, 10), SEEK_SET);
-    int byte = fgetc(f);
-    fseek(f, -1, SEEK_CUR);
-    fputc(byte ^ 1, f);
-    fclose(f);
-#else
-    (void)self;
-#endif
-}
-
 static int run_pipeline(struct compressing *c, struct err *err) {
     struct progress progress = {
         .self = c,
@@ -192,8 +166,6 @@ static int run_pipeline(struct compressing *c, struct err *err) {
     struct pipeline_env env = {
         .team = c->team,
         .progress = &progress,
-        .before_verify = flip_byte,
-        .before_verify_self = c,
     };
     return pipeline_run(c->plan, dir_outputs_base(c->outputs), &env, &c->report, err);
 }

@@ -1,6 +1,8 @@
 /* Problems, for people and for programs. */
 #include "daemon/ctl_out.h"
 
+#include "compress/base/problemdoc.h"
+
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,26 +74,15 @@ static struct violation as_violation(const struct err *err) {
     };
 }
 
-void ctl_problem_json(const struct err *err, const struct violations *list, struct jbuf *out) {
-    struct violation alone = as_violation(err);
-    struct violations one = {.items = &alone, .count = 1, .total = 1};
-    jbuf_object(out);
-    jbuf_key(out, "type");
-    jbuf_stringf(out, "/problems/%s", err_slug(err->code));
-    jbuf_kv_string(out, "title", err_title(err->code));
-    jbuf_kv_string(out, "detail", err->text);
-    jbuf_key(out, "errors");
-    jbuf_violations(out, list && list->count ? list : &one);
-    jbuf_object_end(out);
-}
-
 static void print_json(const struct err *err, const struct violations *list) {
     struct jbuf b;
     jbuf_init(&b);
     jbuf_object(&b);
     jbuf_kv_string(&b, "type", "error");
     jbuf_key(&b, "problem");
-    ctl_problem_json(err, list, &b);
+    jbuf_object(&b);
+    problemdoc_members(&b, err, list);
+    jbuf_object_end(&b);
     jbuf_object_end(&b);
     char *text = jbuf_take(&b, NULL);
     if (text)

@@ -7,14 +7,13 @@
  *   7 verification mismatch
  *
  * A problem goes to standard error: one line per finding with its pointer, tensor, file and offset,
- * and the nearest value that would have worked. Under --json it is one problem object (RFC 9457's
- * members) on standard output. Threads: one.
+ * and the nearest value that would have worked. Under --json it is one line on standard output,
+ * {"type":"error","problem":{...}} (see base/problemdoc.h). Threads: one.
  */
 #ifndef DAEMON_CTL_OUT_H
 #define DAEMON_CTL_OUT_H
 
 #include "compress/base/err.h"
-#include "compress/base/jspec.h"
 #include "compress/base/violations.h"
 
 #include <stdbool.h>
@@ -40,8 +39,5 @@ int ctl_fail(const struct err *err, const struct violations *list, bool json, bo
 
 /* One warning per line, to `out`. */
 void ctl_print_violation(const char *kind, const struct violation *v, FILE *out);
-
-/* The problem as a JSON object: {type, title, detail, errors: [...]}. */
-void ctl_problem_json(const struct err *err, const struct violations *list, struct jbuf *out);
 
 #endif
