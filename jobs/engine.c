@@ -386,6 +386,7 @@ void engine_free(struct engine *engine) {
     if (!engine)
         return;
     engine_stop(engine);
+    writer_set_after_commit(engine->store->writer, NULL, NULL); /* it would wake a closed loop */
     atomic_store(&engine->quit_requested, true);
     uv_async_send(&engine->wake);
     pthread_join(engine->loop_thread, NULL);
@@ -393,7 +394,6 @@ void engine_free(struct engine *engine) {
     struct err err = ERR_INIT;
     if (crash_mark_running(engine->store, false, &err) < 0)
         log_line(LOG_LEVEL_WARN, "the clean stop could not be noted: %s", err.text);
-    writer_set_after_commit(engine->store->writer, NULL, NULL);
     plans_free(engine->plans);
     hub_free(engine->hub);
     team_free(engine->team);

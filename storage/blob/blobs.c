@@ -410,7 +410,9 @@ struct output_sink {
 
 static int output_write(struct sink *base, const void *data, size_t len, struct err *err) {
     struct output_sink *self = (struct output_sink *)base;
-    return sink_write(self->inner, data, len, err);
+    int result = sink_write(self->inner, data, len, err);
+    base->written = self->inner->written;
+    return result;
 }
 
 static int output_finish(struct sink *base, struct digest *ret, struct err *err) {

@@ -29,8 +29,9 @@ struct writer {
     unsigned durable_waiting;
     bool stopping;
     struct timespec lazy_until; /* when the oldest lazy closure must go */
-    /* */
+
     _Atomic unsigned depth;
+    pthread_mutex_t hook_lock; /* held while the hook runs */
     writer_after_commit *after_commit;
     void *after_commit_self;
     bool relaxed; /* the connection's synchronous is NORMAL */
@@ -116,8 +117,10 @@ static void run_group(struct writer *w, struct write *group, bool durable) {
     if (ok) {
         db_undo_forget(conn);
         counter_add(COUNTER_DB_COMMITS, 1);
+        pthread_mutex_lock(&w->hook_lock);
         if (w->after_commit)
             w->after_commit(w->after_commit_self);
+        pthread_mutex_unlock(&w->hook_lock);
     } else {
         db_undo_run(conn, 0);
         if (db_in_transaction(conn))
@@ -155,6 +158,7 @@ int writer_start(struct db *db, struct writer **ret, struct err *err) {
     w->db = db;
     w->tail = &w->head;
     pthread_mutex_init(&w->lock, NULL);
+    pthread_mutex_init(&w->hook_lock, NULL);
     pthread_condattr_t attr;
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -163,6 +167,7 @@ int writer_start(struct db *db, struct writer **ret, struct err *err) {
     int rc = pthread_create(&w->thread, NULL, writer_main, w);
     if (rc != 0) {
         pthread_mutex_destroy(&w->lock);
+        pthread_mutex_destroy(&w->hook_lock);
         pthread_cond_destroy(&w->wake);
         free(w);
         return err_set_errno(err, ERR_NO_MEMORY, rc, "the writer thread could not start");
@@ -180,6 +185,7 @@ void writer_stop(struct writer *writer) {
     pthread_mutex_unlock(&writer->lock);
     pthread_join(writer->thread, NULL);
     pthread_mutex_destroy(&writer->lock);
+    pthread_mutex_destroy(&writer->hook_lock);
     pthread_cond_destroy(&writer->wake);
     free(writer);
 }
@@ -241,8 +247,10 @@ int writer_run(struct writer *writer, int (*run)(struct db_conn *, void *, struc
 }
 
 void writer_set_after_commit(struct writer *writer, writer_after_commit *fn, void *self) {
-    writer->after_commit_self = self;
+    pthread_mutex_lock(&writer->hook_lock);
     writer->after_commit = fn;
+    writer->after_commit_self = self;
+    pthread_mutex_unlock(&writer->hook_lock);
 }
 
 unsigned writer_depth(const struct writer *writer) {

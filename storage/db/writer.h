@@ -35,8 +35,7 @@ struct write {
     bool failed;
 };
 
-/* Called on the writer thread after each committed group with events in it: see events. May be
- * NULL. */
+/* Called on the writer thread after each committed group, before the closures' done(). */
 typedef void writer_after_commit(void *self);
 
 int writer_start(struct db *db, struct writer **ret, struct err *err);
@@ -50,6 +49,8 @@ void writer_post(struct writer *writer, struct write *write);
 int writer_run(struct writer *writer, int (*run)(struct db_conn *, void *, struct err *), void *ctx,
                struct err *err);
 
+/* Takes effect on the writer thread before this returns: the old function is not called any more.
+ */
 void writer_set_after_commit(struct writer *writer, writer_after_commit *fn, void *self);
 /* Closures waiting: for back-pressure (503) and metrics. */
 unsigned writer_depth(const struct writer *writer);
