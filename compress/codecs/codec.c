@@ -282,8 +282,8 @@ double encoding_error_bound(const struct encoding *e, const struct encode_option
         floor = e->scale_dtype == DTYPE_F16 ? 0x1p-24 : floor;
         break;
     }
-    case CODEC_SCALED:
-        floor = e->scale_dtype == DTYPE_F16 ? 0x1p-24 : floor;
+    case CODEC_SCALED: /* half a step at the top is 16 scales */
+        floor = e->scale_dtype == DTYPE_F16 ? 0x1p-20 : floor;
         break;
     case CODEC_BLOCK:
         floor = (double)(1u << (e->codec->bits + 1)) * 0x1p-25;
