@@ -137,12 +137,18 @@ void ct_write_warnings(const struct model *model, struct violations *warnings) {
                  {".gate_proj" WEIGHT, {".up_proj" WEIGHT, NULL}}};
     struct strmap names;
     strmap_init(&names, warnings->arena);
-    bool any = false;
+    bool any = false, zero_points = false;
     for (size_t i = 0; i < model->tensor_count; i++) {
-        any = any || ct_format(&model->tensors[i].wanted);
+        const struct encoding *e = &model->tensors[i].wanted;
+        any = any || ct_format(e);
+        zero_points = zero_points || (e->codec->family == CODEC_AFFINE && !e->symmetric);
         if (strmap_put(&names, model->tensors[i].name, (uint32_t)i) < 0)
             return; /* a warning is not worth failing for */
     }
+    if (zero_points) /* compressed-tensors 0.20 forgets to pack them when it prepares the model */
+        violations_add(warnings, ERR_UNSUPPORTED, "",
+                       "asymmetric weights: transformers loads them only with "
+                       "CompressedTensorsConfig(dequantize=True)");
     for (size_t i = 0; any && i < model->tensor_count; i++) {
         const struct tensor *t = &model->tensors[i];
         size_t len = strlen(t->name);

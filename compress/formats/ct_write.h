@@ -21,7 +21,8 @@ int ct_write_config(const struct model *model, struct arena *arena, const char *
 int ct_write_note(const struct model *model, uint32_t file, struct arena *arena, const char **ret,
                   struct err *err);
 
-/* Modules that vLLM fuses into one (q/k/v, gate/up) but the recipe treats differently. */
+/* What today's runtimes stumble over: modules that vLLM fuses into one (q/k/v, gate/up) but the
+ * recipe treats differently; zero points in transformers. */
 void ct_write_warnings(const struct model *model, struct violations *warnings);
 
 #endif

@@ -2,10 +2,12 @@
 #include "tests/support/memfiles.h"
 
 #include "compress/base/bytes.h"
+#include "compress/base/jbuf.h"
 #include "compress/codecs/codec.h"
 #include "compress/graph/tensor_reader.h"
 #include "tests/support/check.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +62,47 @@ void memfiles_weights(struct memfiles *m, const char *path, const char *header, 
     }
     memfiles_tensors(m, path, header, data, len);
     free(data);
+}
+
+void memfiles_model(struct memfiles *m, const char *path, const char *lines, const char *notes) {
+    struct jbuf b;
+    uint64_t at = 0;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    if (notes)
+        jbuf_kv_raw(&b, "__metadata__", notes);
+    while (*lines) {
+        char name[LIMIT_TENSOR_NAME_BYTES + 1], dtype[16], shape[100];
+        int used = 0;
+        CHECK(sscanf(lines, "%512s %15s %99s%n", name, dtype, shape, &used) == 3);
+        lines += used;
+        lines += strspn(lines, "\n ");
+        enum dtype id = dtype_by_safetensors(dtype);
+        CHECK(id != DTYPE_NONE);
+        uint64_t bytes = dtype_row(id)->bytes;
+        jbuf_key(&b, name);
+        jbuf_object(&b);
+        jbuf_kv_string(&b, "dtype", dtype);
+        jbuf_key(&b, "shape");
+        jbuf_array(&b);
+        for (char *dim = strtok(shape, "x"); dim && strcmp(dim, "-") != 0;
+             dim = strtok(NULL, "x")) {
+            jbuf_uint(&b, strtoull(dim, NULL, 10));
+            bytes *= strtoull(dim, NULL, 10);
+        }
+        jbuf_array_end(&b);
+        jbuf_key(&b, "data_offsets");
+        jbuf_array(&b);
+        jbuf_uint(&b, at);
+        jbuf_uint(&b, at += bytes);
+        jbuf_array_end(&b);
+        jbuf_object_end(&b);
+    }
+    jbuf_object_end(&b);
+    char *header = jbuf_take(&b, NULL);
+    CHECK(header);
+    memfiles_weights(m, path, header, at);
+    free(header);
 }
 
 const char *memfiles_get(const struct memfiles *m, const char *path, size_t *ret_len) {
