@@ -30,7 +30,8 @@ void memfiles_tensors(struct memfiles *m, const char *path, const char *header, 
                       size_t len);
 /* Same with `len` bytes of a fixed pattern of small f16 or bf16-like numbers: no NaN, no zeros. */
 void memfiles_weights(struct memfiles *m, const char *path, const char *header, size_t len);
-/* A safetensors file of such weights, from one line per tensor: "name BF16 4x8\n...". `notes` is the
+/* A safetensors file of such weights, from one line per tensor: "name BF16 4x8\n...". `notes` is
+ * the
  * __metadata__ object, or NULL. Integers hold the same pattern. */
 void memfiles_model(struct memfiles *m, const char *path, const char *lines, const char *notes);
 /* The bytes of one file. */
