@@ -176,7 +176,9 @@ int ct_fold(struct ct_source *from, const struct model *model, struct ct_raw *ra
         if (read_shape(model, shape, dims, err) < 0)
             return err_at_tensor(err, base);
         bool four = (dims[1] + 7) / 8 == data->dims[1], eight = (dims[1] + 3) / 4 == data->dims[1];
-        bits = four && eight ? (from->bits ? from->bits : 4) : four ? 4 : 8;
+        /* Rows of up to four codes take one word either way. */
+        unsigned said = from->names ? from->encodings[stated].codec->bits : from->bits;
+        bits = four && eight ? (said ? said : 4) : four ? 4 : 8;
         if (dims[0] != data->dims[0] || (!four && !eight))
             return misshapen(model, &raw[i], base, "its packed words do not fit its shape", err);
     }
