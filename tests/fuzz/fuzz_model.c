@@ -1,0 +1,149 @@
+/* See the header. */
+#include "tests/fuzz/fuzz_model.h"
+
+#include "compress/base/arena.h"
+#include "compress/formats/format.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Larger outputs are not made: a small header can promise much padding. */
+#define OUTPUT_BYTES_MAX (4 * MIB)
+
+#define PROMISE(truth, ...)                                  \
+    do {                                                     \
+        if (!(truth)) {                                      \
+            fprintf(stderr, "broken promise: " __VA_ARGS__); \
+            fputc('\n', stderr);                             \
+            abort();                                         \
+        }                                                    \
+    } while (0)
+
+static void check_reason(const struct err *err) {
+    PROMISE(err->code != ERR_OK, "a failure without a reason");
+    PROMISE(err->text[0], "a failure without words");
+    PROMISE(err_kind(err->code) != ERR_KIND_BUG, "a failure blamed on us: %s", err->text);
+}
+
+static struct model *open_as(const struct format *format, struct resolver *files, struct err *err) {
+    struct model *model = model_new(files);
+    PROMISE(model, "no memory");
+    model->format = format;
+    if (format->open(files, model, err) == 0)
+        return model;
+    model_free(model);
+    return NULL;
+}
+
+static void want(struct model *model, const char *scheme, struct violations *list) {
+    const struct codec *codec = codec_by_name(scheme);
+    PROMISE(codec, "there is no scheme %s", scheme);
+    struct encoding wish = {.codec = codec};
+    if (codec->family == CODEC_PLAIN)
+        wish = encoding_plain(dtype_by_name(scheme));
+    else if (codec->family != CODEC_BLOCK)
+        wish = (struct encoding){.codec = codec,
+                                 .granularity = GRANULARITY_CHANNEL,
+                                 .symmetric = true,
+                                 .packing = PACKING_WORDS};
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        struct tensor *t = &model->tensors[i];
+        struct encoding wanted = wish;
+        if (t->rank < 2 || model->opaque_quantization ||
+            model->format->adapt(model, t, &wanted, "", list) < 0)
+            continue;
+        uint64_t rows, cols;
+        tensor_matrix(t, &wanted, &rows, &cols);
+        if (encoding_check(&wanted, rows, cols, NULL) < 0)
+            continue;
+        t->wanted = wanted;
+        t->decided_by = "";
+    }
+}
+
+/* The file in memory; weights are zeros. */
+static uint8_t *render(const struct layout_file *file, const uint8_t *source, size_t source_len) {
+    uint8_t *bytes = calloc(file->bytes ? file->bytes : 1, 1);
+    uint64_t at = 0;
+    PROMISE(bytes, "no memory");
+    for (size_t i = 0; i < file->count; i++) {
+        const struct segment *s = &file->segments[i];
+        PROMISE(s->bytes <= file->bytes - at, "segments exceed their file");
+        if (s->kind == SEGMENT_LITERAL)
+            memcpy(bytes + at, s->literal, s->bytes);
+        if (s->kind == SEGMENT_COPY) {
+            PROMISE(s->offset <= source_len && s->bytes <= source_len - s->offset,
+                    "a copy from beyond the source");
+            memcpy(bytes + at, source + s->offset, s->bytes);
+        }
+        at += s->bytes;
+    }
+    PROMISE(at == file->bytes, "segments do not fill their file");
+    return bytes;
+}
+
+static void reopen(const struct model *model, const struct layout_file *file,
+                   const uint8_t *bytes) {
+    const struct format *format = format_by_name(model->format->writes_as);
+    struct resolver_file listed = {file->path, file->bytes};
+    const void *data = bytes;
+    struct err err = ERR_INIT;
+    struct resolver *files = resolver_over_memory(&listed, &data, 1, true);
+    PROMISE(files && format, "no memory");
+    PROMISE(format->sniff(files, &err), "the output is not recognised as %s", format->name);
+    struct model *again = open_as(format, files, &err);
+    PROMISE(again, "the output does not open: %s", err.text);
+    PROMISE(again->tensor_count == model->tensor_count, "the output has %zu tensors instead of %zu",
+            again->tensor_count, model->tensor_count);
+    PROMISE(again->parameters == model->parameters, "the output has other parameters");
+    model_free(again);
+    resolver_close(files);
+}
+
+static void lay_out(struct model *model, const char *scheme, const uint8_t *data, size_t len) {
+    static const struct output_facts facts = {"fuzz", "{}", NULL};
+    struct arena *arena = arena_new(64 * MIB);
+    PROMISE(arena, "no memory");
+    struct violations list;
+    struct layout layout;
+    struct err err = ERR_INIT;
+    violations_init(&list, arena);
+    layout_init(&layout, arena);
+    want(model, scheme, &list);
+    if (model->format->lay_out(model, &facts, &layout, &list, &err) < 0) {
+        check_reason(&err);
+    } else {
+        PROMISE(layout.lone && layout.count == 1, "a lone file became %zu files", layout.count);
+        if (layout.bytes <= OUTPUT_BYTES_MAX) {
+            uint8_t *bytes = render(&layout.files[0], data, len);
+            reopen(model, &layout.files[0], bytes);
+            free(bytes);
+        }
+    }
+    arena_free(arena);
+}
+
+void fuzz_model(const char *name, const char *path, const char *const *schemes, const uint8_t *data,
+                size_t len) {
+    const struct format *format = format_by_name(name);
+    struct resolver_file listed = {path, len};
+    const void *bytes = data;
+    struct err err = ERR_INIT;
+    size_t scheme_count = 0;
+    while (schemes[scheme_count])
+        scheme_count++;
+    struct resolver *files = resolver_over_memory(&listed, &bytes, 1, true);
+    PROMISE(files && format, "no memory, or no format %s", name);
+    format->sniff(files, &err);
+    err_clear(&err);
+    struct model *model = open_as(format, files, &err);
+    if (model) {
+        if (model->tensor_count > 0)
+            lay_out(model, schemes[len % scheme_count], data, len);
+    } else {
+        check_reason(&err);
+    }
+    model_free(model);
+    resolver_close(files);
+}

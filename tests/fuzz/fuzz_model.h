@@ -1,0 +1,20 @@
+/*
+ * What the fuzz targets of model formats share: open the bytes as a lone file, ask for another
+ * encoding where the format allows one, lay the model out, and open what was laid out.
+ *
+ * Aborts when a promise is broken: a failure without a reason or blamed on us, a layout that does
+ * not add up, an output that its own reader refuses. Weights are not encoded (zeros stand for
+ * them): the bytes of headers are at stake here.
+ */
+#ifndef TESTS_FUZZ_FUZZ_MODEL_H
+#define TESTS_FUZZ_FUZZ_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* format: a name of the format table. path: of the lone file. schemes: NULL-terminated codec names;
+ * one is taken by the input's length, so that all get their turn. */
+void fuzz_model(const char *format, const char *path, const char *const *schemes,
+                const uint8_t *data, size_t len);
+
+#endif
