@@ -272,7 +272,8 @@ int dirfiles_over(int dir_fd, const char *shown, const struct resolver_file *fil
     for (size_t i = 0; i < count; i++)
         if (add_file(self, files[i].path, files[i].bytes, err) < 0)
             goto fail;
-    qsort(self->files, self->base.count, sizeof *self->files, by_path);
+    if (count)
+        qsort(self->files, self->base.count, sizeof *self->files, by_path);
     *ret = &self->base;
     return 0;
 

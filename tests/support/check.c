@@ -18,9 +18,7 @@ static const char *shown(const char *text) {
     return text ? text : "(null)";
 }
 
-void check_ok(int rc, const struct err *err, const char *what, const char *file, int line) {
-    if (rc == 0)
-        return;
+void check_not_ok(int rc, const struct err *err, const char *what, const char *file, int line) {
     if (err && err->code != ERR_OK)
         FAIL(what, file, line,
              "returned %d: %s: %s [tensor \"%s\" file \"%s\" offset %" PRId64 " pointer \"%s\"]",
@@ -41,9 +39,8 @@ void check_fails(int failed, struct err *err, enum err_code code, const char *wh
     err_clear(err);
 }
 
-void check_true(int truth, const char *what, const char *file, int line) {
-    if (!truth)
-        FAIL(what, file, line, "is not so");
+void check_not_true(const char *what, const char *file, int line) {
+    FAIL(what, file, line, "is not so");
 }
 
 void check_int(int64_t got, int64_t want, const char *what, const char *file, int line) {

@@ -22,12 +22,17 @@
 void _fail(const char *file, int line) __attribute__((noreturn));
 
 /* call returned 0; else the err's words are printed. */
-#define CHECK_OK(call, err) check_ok((call), (err), #call, __FILE__, __LINE__)
+#define CHECK_OK(call, err)                                           \
+    do {                                                              \
+        int check_rc = (call);                                        \
+        if (check_rc != 0)                                            \
+            check_not_ok(check_rc, (err), #call, __FILE__, __LINE__); \
+    } while (0)
 /* call failed (non-zero) with this code; the err is cleared for the next check. */
 #define CHECK_FAILS(call, err, code) \
     check_fails((call) != 0, (err), (code), #call, __FILE__, __LINE__)
 
-#define CHECK(truth) check_true(!!(truth), #truth, __FILE__, __LINE__)
+#define CHECK(truth) ((truth) ? (void)0 : check_not_true(#truth, __FILE__, __LINE__))
 #define CHECK_INT(got, want) check_int((got), (want), #got, __FILE__, __LINE__)
 #define CHECK_UINT(got, want) check_uint((got), (want), #got, __FILE__, __LINE__)
 /* |got - want| <= tolerance; NaN matches nothing. */
@@ -38,10 +43,13 @@ void _fail(const char *file, int line) __attribute__((noreturn));
 #define CHECK_HOLDS(got, part) check_holds((got), (part), #got, __FILE__, __LINE__)
 #define CHECK_BYTES(got, want, len) check_bytes((got), (want), (len), #got, __FILE__, __LINE__)
 
-void check_ok(int rc, const struct err *err, const char *what, const char *file, int line);
+/* What compilers and analysers must know: behind a failed check nothing goes on. */
+void check_not_ok(int rc, const struct err *err, const char *what, const char *file, int line)
+    __attribute__((noreturn));
+void check_not_true(const char *what, const char *file, int line) __attribute__((noreturn));
+
 void check_fails(int failed, struct err *err, enum err_code code, const char *what,
                  const char *file, int line);
-void check_true(int truth, const char *what, const char *file, int line);
 void check_int(int64_t got, int64_t want, const char *what, const char *file, int line);
 void check_uint(uint64_t got, uint64_t want, const char *what, const char *file, int line);
 void check_num(double got, double want, double tolerance, const char *what, const char *file,
