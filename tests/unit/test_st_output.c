@@ -259,7 +259,9 @@ static void a_mixture_names_its_modules(void **state) {
 static void a_lone_file_carries_the_facts(void **state) {
     struct run r = {.in.lone = true};
     memfiles_model(
-        &r.in, "w.safetensors", "a F32 6x32\nodd BF16 3\nb F32 8x8\nc.weight F32 4x4\n",
+        &r.in, "w.safetensors",
+        "a F32 6x32\nodd BF16 3\nb F32 8x8\nc.weight F32 4x4\n"
+        "narrow F32 8x3\n",
         "{\"mine\":\"kept\",\"compressd.encodings\":\"{\\\"version\\\":1,\\\"schemes\\\":"
         "[{\\\"codec\\\":\\\"int8\\\",\\\"granularity\\\":\\\"channel\\\",\\\"group_size"
         "\\\":0,\\\"symmetric\\\":true,\\\"packing\\\":\\\"words\\\","
@@ -268,6 +270,7 @@ static void a_lone_file_carries_the_facts(void **state) {
     want(&r, "a", scheme("int4", GRANULARITY_GROUP, 16, false, false));
     want(&r, "b", scheme("int8", GRANULARITY_TENSOR, 0, false, false));
     want(&r, "c.weight", scheme("int8", GRANULARITY_CHANNEL, 0, true, true));
+    want(&r, "narrow", scheme("int8", GRANULARITY_CHANNEL, 0, true, false));
     write_it(&r);
     CHECK(r.layout.lone);
     CHECK_UINT(r.out.count, 1);
