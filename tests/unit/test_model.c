@@ -93,6 +93,7 @@ static void finish_counts(void **state) {
     CHECK_OK(model_add_fact(model, "layers", "1", &err), &err);
     CHECK_TEXT(model->facts[0].value, "1");
     model_free(model);
+    resolver_close(files);
 
     model = fresh(&m, &files);
     model->architecture = "llama";
