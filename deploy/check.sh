@@ -5,9 +5,9 @@
 #
 #   packages    what building and testing need (installed as root, named otherwise)
 #   sanitizers  gcc, AddressSanitizer + UndefinedBehaviorSanitizer, warnings are errors:
-#               suites lint, unit, http, fuzz (the committed corpora), fault
+#               suites lint, unit, kernels, numeric, http, fuzz (the committed corpora), fault
 #   threads     gcc, ThreadSanitizer: suite tsan
-#   release     gcc -O3: suites unit and model
+#   release     gcc -O3: suites unit, kernels, numeric and model
 #   fuzz        clang, libFuzzer: every fuzz target, FUZZ_SECONDS each
 #   tidy        clang-tidy over the tree
 #   interop     with --interop: PyTorch, transformers, llama.cpp ... on what we write. Downloads a
@@ -180,7 +180,7 @@ fi
 if section sanitizers; then
     if step check-san 'the sanitizer build' build check-san -Dbuildtype=debug -Doptimization=1 \
         -Db_sanitize=address,undefined -Dtest_hooks=true -Dwerror=true; then
-        suites check-san lint unit http fuzz fault
+        suites check-san lint unit kernels numeric http fuzz fault
     fi
     section_end
 fi
@@ -200,7 +200,7 @@ fi
 
 if section release; then
     if step check-rel 'the release build' build check-rel -Dbuildtype=release -Dwerror=true; then
-        suites check-rel unit model
+        suites check-rel unit kernels numeric model
     fi
     section_end
 fi
