@@ -37,6 +37,14 @@ static void fill_avx512(struct kernels *k) {
 }
 #endif
 
+#ifdef KERNELS_HAVE_NEON
+static void fill_neon(struct kernels *k) {
+    convert_fill_neon(k);
+    stats_fill_neon(k);
+    affine_fill_neon(k);
+}
+#endif
+
 /* Lowest first; a row builds on all rows before it. */
 static const struct {
     const char *name;
@@ -49,6 +57,9 @@ static const struct {
 #endif
 #ifdef KERNELS_HAVE_AVX512
     {"avx512", CPU_AVX512, fill_avx512},
+#endif
+#ifdef KERNELS_HAVE_NEON
+    {"neon", CPU_NEON, fill_neon},
 #endif
 };
 

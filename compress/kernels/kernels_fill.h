@@ -24,4 +24,8 @@ void stats_fill_avx512(struct kernels *k);
 void affine_fill_avx512(struct kernels *k);
 void fp8_fill_avx512(struct kernels *k);
 
+void convert_fill_neon(struct kernels *k);
+void stats_fill_neon(struct kernels *k);
+void affine_fill_neon(struct kernels *k);
+
 #endif
