@@ -369,11 +369,11 @@ void engine_run(struct engine *engine) {
     uv_async_send(&engine->wake);
 }
 
-void engine_stop(struct engine *engine) {
-    atomic_store(&engine->stopping, true);
+static void wait_idle(struct engine *engine, bool offloads_too) {
     pthread_mutex_lock(&engine->lock);
-    while (engine->runs || engine->claimed || engine->claim_in_flight || engine->offloads ||
-           engine->offloads_running || engine->slow_running) {
+    while (
+        engine->runs || engine->claimed || engine->claim_in_flight ||
+        (offloads_too && (engine->offloads || engine->offloads_running || engine->slow_running))) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
         until.tv_sec += 1;
@@ -382,10 +382,18 @@ void engine_stop(struct engine *engine) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* Offloads may wait for a client (a tar being sent), so they are left to end when the front end
+ * has cut its connections; engine_free() waits for them. */
+void engine_stop(struct engine *engine) {
+    atomic_store(&engine->stopping, true);
+    wait_idle(engine, false);
+}
+
 void engine_free(struct engine *engine) {
     if (!engine)
         return;
     engine_stop(engine);
+    wait_idle(engine, true);
     writer_set_after_commit(engine->store->writer, NULL, NULL); /* it would wake a closed loop */
     atomic_store(&engine->quit_requested, true);
     uv_async_send(&engine->wake);
