@@ -57,6 +57,7 @@ struct request *request_new(struct service *service, struct MHD_Connection *conn
     r->wait_err = ERR_INIT;
     atomic_init(&r->refs, 1);
     atomic_init(&r->wait_active, false);
+    atomic_init(&r->finished, false);
     suspend_init(&r->suspend, &library, connection);
     make_id(r);
     pthread_mutex_lock(&service->requests_lock);

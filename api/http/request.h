@@ -71,7 +71,7 @@ struct request {
     struct err wait_err;
     atomic_bool wait_active; /* a commit or offloaded work is under way */
     bool waiting_counted;
-    bool finished; /* a reply was queued */
+    atomic_bool finished; /* a reply was queued */
     struct request *list_prev, *list_next;
 };
 

@@ -137,12 +137,15 @@ const char *server_url(const struct server *server) {
     return server->url;
 }
 
-/* Wakes all; returns how many requests live. */
-static unsigned wake_all(struct service *service) {
+/* Wakes all; counts those that live, and those among them whose answer is on its way. */
+static unsigned wake_all(struct service *service, unsigned *ret_answering) {
     unsigned count = 0;
+    *ret_answering = 0;
     pthread_mutex_lock(&service->requests_lock);
-    for (struct request *r = service->requests; r; r = r->list_next, count++)
+    for (struct request *r = service->requests; r; r = r->list_next, count++) {
         suspend_wake(&r->suspend);
+        *ret_answering += atomic_load(&r->finished);
+    }
     pthread_mutex_unlock(&service->requests_lock);
     return count;
 }
@@ -155,26 +158,27 @@ void server_stop(struct server *server) {
     if (!server)
         return;
     struct service *service = &server->service;
+    unsigned answering;
     MHD_socket listener = MHD_quiesce_daemon(server->daemon);
     atomic_store(&service->draining, true);
-    wake_all(service);
+    wake_all(service, &answering);
     /* Commits and offloaded work end by themselves; until then their connections are suspended. */
     for (unsigned round = 1; atomic_load(&service->waiting) > 0; round++) {
         sleep_ms(5);
         if (round % 20 == 0)
-            wake_all(service);
+            wake_all(service, &answering);
         if (round % 2000 == 0)
             log_line(LOG_LEVEL_WARN, "stopping: %u requests still wait for their work",
                      atomic_load(&service->waiting));
     }
     int64_t until_ms = timers_now_ms() + STOP_GRACE_MS;
-    while (wake_all(service) > 0 && timers_now_ms() < until_ms)
+    while (wake_all(service, &answering) > 0 && answering > 0 && timers_now_ms() < until_ms)
         sleep_ms(10);
     MHD_stop_daemon(server->daemon);
     if (listener != MHD_INVALID_SOCKET)
         close(listener);
     /* What the connections left to threads of its own (an upload cut off) ends soon. */
-    while (wake_all(service) > 0)
+    while (wake_all(service, &answering) > 0)
         sleep_ms(10);
     timers_free(service->timers);
     auth_free(service->auth);
@@ -257,7 +261,7 @@ static int raise_descriptors(unsigned connections, struct err *err) {
 /* ---- the callbacks ---- */
 
 static enum MHD_Result send_reply(struct request *r) {
-    r->finished = true;
+    atomic_store(&r->finished, true);
     return reply_send(r, r->connection) ? MHD_NO : MHD_YES;
 }
 
@@ -286,7 +290,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
     struct request *r = *context;
     if (!r)
         return first_call(cls, connection, url, method, context);
-    if (r->finished)
+    if (atomic_load(&r->finished))
         return MHD_YES;
     if (*data_len) {
         request_awake(r);
