@@ -27,8 +27,8 @@ struct engine_options {
 int engine_new(struct store *store, const struct engine_options *options, struct engine **ret,
                struct err *err);
 void engine_run(struct engine *engine); /* begin to claim */
-/* Stops claiming, takes no more offloads, asks running jobs to stop at their next tile (they go back
- * to the queue) and waits for them; offloads under way end before engine_free() returns. */
+/* Stops claiming, takes no more offloads, asks running jobs to stop at their next tile (they go
+ * back to the queue) and waits for them; offloads under way end before engine_free() returns. */
 void engine_stop(struct engine *engine);
 void engine_free(struct engine *engine);
 
