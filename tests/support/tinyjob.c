@@ -45,8 +45,6 @@ static int work(struct running *r, const struct tinyjob *job, struct report **re
     }
     if (!lone)
         mkdir(job->out, 0777);
-    if (dir_outputs_new(job->out, lone, &r->outputs, err) < 0)
-        return -1;
     struct pipeline_env env = {
         .team = r->team,
         .progress = job->progress,
@@ -54,12 +52,14 @@ static int work(struct running *r, const struct tinyjob *job, struct report **re
         .before_verify_self = job->before_verify_self,
     };
     struct report *report = NULL;
-    int result = pipeline_run(r->plan, dir_outputs_base(r->outputs), &env, &report, err);
+    int result = dir_outputs_new(job->out, lone, &r->outputs, err);
+    if (result == 0)
+        result = pipeline_run(r->plan, dir_outputs_base(r->outputs), &env, &report, err);
     if (result == 0 && ret)
         *ret = report;
     else
         report_free(report);
-    if (result < 0)
+    if (result < 0 && r->outputs)
         dir_outputs_discard(r->outputs);
     if (result < 0 && !lone)
         rmdir(job->out);
