@@ -97,8 +97,12 @@ static struct encoding encoding_of(const struct row *row) {
     const struct codec *codec = codec_by_name(row->codec);
     if (codec->family == CODEC_PLAIN)
         return encoding_plain(dtype_by_name(row->codec));
-    return (struct encoding){codec,          DTYPE_NONE,   row->granularity, row->group_len,
-                             row->symmetric, row->packing, row->scale_dtype};
+    return (struct encoding){.codec = codec,
+                             .granularity = row->granularity,
+                             .group_len = row->group_len,
+                             .symmetric = row->symmetric,
+                             .packing = row->packing,
+                             .scale_dtype = row->scale_dtype};
 }
 
 /* The parts of one encoded matrix. */
