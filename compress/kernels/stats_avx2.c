@@ -107,6 +107,13 @@ static void add_block(struct sums *s, const float *x, const float *y, size_t at,
     }
 }
 
+/* lanes_sum_f64() in registers. */
+static double sum_lanes(const __m256d v[4]) {
+    __m256d four = _mm256_add_pd(_mm256_add_pd(v[0], v[2]), _mm256_add_pd(v[1], v[3]));
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
 static double largest(__m256d v) {
     double lane[4];
     _mm256_storeu_pd(lane, v);
@@ -127,13 +134,8 @@ static void error_stats_f32_avx2(const float *x, const float *y, size_t n,
         memcpy(b, y + i, (n - i) * sizeof *b);
         add_block(&s, a, b, i, &r);
     }
-    double x2[LANES], e2[LANES];
-    for (int j = 0; j < 4; j++) {
-        _mm256_storeu_pd(x2 + 4 * j, s.x2[j]);
-        _mm256_storeu_pd(e2 + 4 * j, s.e2[j]);
-    }
-    r.sum_x2 = lanes_sum_f64(x2);
-    r.sum_e2 = lanes_sum_f64(e2);
+    r.sum_x2 = sum_lanes(s.x2);
+    r.sum_e2 = sum_lanes(s.e2);
     r.max_x = largest(s.max_x);
     r.max_e = largest(s.max_e);
     *ret = r;

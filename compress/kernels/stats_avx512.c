@@ -70,6 +70,14 @@ static void add_pairs(struct sums *s, int j, __m256 x, __m256 y) {
     s->max_e[j] = _mm512_max_pd(s->max_e[j], _mm512_abs_pd(e));
 }
 
+/* lanes_sum_f64() in registers. */
+static double sum_lanes(const __m512d v[2]) {
+    __m512d eight = _mm512_add_pd(v[0], v[1]);
+    __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(eight), _mm512_extractf64x4_pd(eight, 1));
+    __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+
 static void error_stats_f32_avx512(const float *x, const float *y, size_t n,
                                    struct error_stats *ret) {
     struct sums s;
@@ -88,13 +96,8 @@ static void error_stats_f32_avx512(const float *x, const float *y, size_t n,
         add_pairs(&s, 0, _mm512_castps512_ps256(a), _mm512_castps512_ps256(b));
         add_pairs(&s, 1, _mm512_extractf32x8_ps(a, 1), _mm512_extractf32x8_ps(b, 1));
     }
-    double x2[LANES], e2[LANES];
-    for (int j = 0; j < 2; j++) {
-        _mm512_storeu_pd(x2 + 8 * j, s.x2[j]);
-        _mm512_storeu_pd(e2 + 8 * j, s.e2[j]);
-    }
-    r.sum_x2 = lanes_sum_f64(x2);
-    r.sum_e2 = lanes_sum_f64(e2);
+    r.sum_x2 = sum_lanes(s.x2);
+    r.sum_e2 = sum_lanes(s.e2);
     r.max_x = _mm512_reduce_max_pd(_mm512_max_pd(s.max_x[0], s.max_x[1]));
     r.max_e = _mm512_reduce_max_pd(_mm512_max_pd(s.max_e[0], s.max_e[1]));
     *ret = r;
