@@ -160,12 +160,14 @@ def check_case(suite, name, original, ids):
     model = open_model(out, quantization_config=CompressedTensorsConfig(dequantize=True))
     suite.check(model.dtype == torch.bfloat16, f"{name}: opens in transformers as {model.dtype}")
     theirs = model.state_dict()
+    # (The library leaves the scales in the module beside the weight; what they are
+    # called differs by version and says nothing about our file.)
     wrong = [
         n for n in original
-        if not same_bits(theirs[n], decoded[n].to(theirs[n].dtype))
+        if n not in theirs or not same_bits(theirs[n], decoded[n].to(theirs[n].dtype))
     ]  # fmt: skip
     suite.check(
-        not wrong and set(theirs) == set(original),
+        not wrong and len(original) > 0,
         f"{name}: compressed-tensors' weights are the numpy decoder's, bit for bit {wrong[:3] or ''}",
     )
     copies = {}
