@@ -395,7 +395,8 @@ static void warn_of_floats(const struct model *model, struct violations *warning
     }
     if (count > 0)
         violations_add(warnings, ERR_MISFIT, "",
-                       "%zu tensors stay f16, as llama.cpp keeps them, because their rows do not "
-                       "divide into %s blocks of %u: %s",
-                       count, blocks->name, blocks->block_len, names);
+                       "%zu %s f16, as llama.cpp keeps them, because their rows do not divide into "
+                       "%s blocks of %u: %s",
+                       count, count == 1 ? "tensor stays" : "tensors stay", blocks->name,
+                       blocks->block_len, names);
 }

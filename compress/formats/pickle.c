@@ -171,12 +171,15 @@ static struct pickle_value *pop(struct machine *m) {
     return value;
 }
 
+/* Lists and dictionaries grow; the rest is filled once and gets just the room it needs. */
 static int append(struct machine *m, struct pickle_value *to, struct pickle_value *const *items,
                   size_t count) {
     if (count == 0)
         return 0;
+    bool grows = to->kind == PICKLE_LIST || to->kind == PICKLE_DICT;
     struct pickle_value **grown =
-        arena_grow(m->arena, to->items, &to->capacity, to->count + count, sizeof *to->items);
+        grows ? arena_grow(m->arena, to->items, &to->capacity, to->count + count, sizeof *grown)
+              : arena_calloc(m->arena, count, sizeof *grown);
     if (!grown)
         return no_memory(m);
     to->items = grown;

@@ -22,6 +22,7 @@
 #define INDEX_SUFFIX ".bin"
 #define SINGLE_NAME "pytorch_model.bin"
 #define PICKLE_SUFFIX "/data.pkl"
+#define LOCAL_BYTES 30
 #define HEAD_BYTES 160 /* a local zip header and the name of the first entry */
 
 enum head {
@@ -50,7 +51,9 @@ struct checkpoint {
     struct torch_state state;
 };
 
-static enum head head_of(struct resolver *files, size_t i, struct err *err);
+static int head_of(struct source *source, enum head *ret, struct err *err);
+static int head_of_file(struct resolver *files, size_t i, enum head *ret, struct err *err);
+static int is_checkpoint(struct resolver *files, size_t i, struct err *err);
 static int choose(struct opening *o, bool *chosen, struct err *err);
 static int read_file(struct opening *o, size_t resolver_index, struct err *err);
 static int read_checkpoint(const struct model *model, struct checkpoint *c, struct err *err);
@@ -75,7 +78,9 @@ static bool is_at_top(const char *path) {
 
 bool pytorch_sniff(struct resolver *files, struct err *err) {
     if (files->lone) {
-        enum head head = head_of(files, 0, err);
+        enum head head;
+        if (head_of_file(files, 0, &head, err) < 0)
+            return false;
         /* Names matter for what is not plainly a checkpoint: it is claimed to be refused well. */
         return head == HEAD_CHECKPOINT ||
                (head != HEAD_OTHER && has_extension(files->files[0].path));
@@ -85,9 +90,8 @@ bool pytorch_sniff(struct resolver *files, struct err *err) {
         resolver_find(files, SINGLE_NAME) != SIZE_MAX)
         return true;
     for (size_t i = 0; i < files->count; i++)
-        if (is_at_top(files->files[i].path) && has_extension(files->files[i].path) &&
-            head_of(files, i, err) == HEAD_CHECKPOINT)
-            return true;
+        if (is_checkpoint(files, i, err) != 0)
+            return true; /* or a failure, which err tells */
     return false;
 }
 
@@ -130,23 +134,39 @@ int pytorch_open(struct resolver *files, struct model *model, struct err *err) {
     return 0;
 }
 
-static enum head head_of(struct resolver *files, size_t i, struct err *err) {
-    uint8_t head[HEAD_BYTES + 1] = {0};
-    struct source *source;
-    size_t len = files->files[i].bytes < HEAD_BYTES ? (size_t)files->files[i].bytes : HEAD_BYTES;
-    if (len < 4 || files->ops->open(files, i, &source, err) < 0)
-        return HEAD_OTHER;
-    int status = source_read(source, 0, head, len, err);
-    source_close(source);
-    if (status < 0)
-        return HEAD_OTHER;
+static int head_of(struct source *source, enum head *ret, struct err *err) {
+    uint8_t head[HEAD_BYTES] = {0};
+    size_t len = source->bytes < sizeof head ? (size_t)source->bytes : sizeof head;
+    *ret = HEAD_OTHER;
+    if (source_read(source, 0, head, len, err) < 0)
+        return -1;
     if (memcmp(head, "PK\3\4", 4) == 0) {
-        size_t name_len = len >= 30 ? load_u16(head + 26) : 0, tail = sizeof PICKLE_SUFFIX - 1;
-        bool ours = name_len > tail && 30 + name_len <= len &&
-                    memcmp(head + 30 + name_len - tail, PICKLE_SUFFIX, tail) == 0;
-        return ours ? HEAD_CHECKPOINT : HEAD_ZIP;
+        size_t name_len = load_u16(head + 26), tail = sizeof PICKLE_SUFFIX - 1;
+        bool ours = name_len > tail && LOCAL_BYTES + name_len <= len &&
+                    memcmp(head + LOCAL_BYTES + name_len - tail, PICKLE_SUFFIX, tail) == 0;
+        *ret = ours ? HEAD_CHECKPOINT : HEAD_ZIP;
+    } else if (head[0] == 0x80 && head[1] >= 2 && head[1] <= 5) {
+        *ret = HEAD_PICKLE;
     }
-    return head[0] == 0x80 && head[1] >= 2 && head[1] <= 5 ? HEAD_PICKLE : HEAD_OTHER;
+    return 0;
+}
+
+static int head_of_file(struct resolver *files, size_t i, enum head *ret, struct err *err) {
+    struct source *source;
+    if (files->ops->open(files, i, &source, err) < 0)
+        return -1;
+    int status = head_of(source, ret, err);
+    source_close(source);
+    return status;
+}
+
+/* Is file i of a folder a checkpoint, by place, name and first bytes? 1, 0, or -1 with err set. */
+static int is_checkpoint(struct resolver *files, size_t i, struct err *err) {
+    const char *path = files->files[i].path;
+    enum head head;
+    if (!is_at_top(path) || !has_extension(path))
+        return 0;
+    return head_of_file(files, i, &head, err) < 0 ? -1 : head == HEAD_CHECKPOINT;
 }
 
 static int refuse_old(const char *path, struct err *err) {
@@ -162,7 +182,10 @@ static int choose_only(const struct opening *o, bool *chosen, struct err *err) {
     const char *found = NULL;
     for (size_t i = 0; i < files->count; i++) {
         const char *path = files->files[i].path;
-        if (!is_at_top(path) || !has_extension(path) || head_of(files, i, err) != HEAD_CHECKPOINT)
+        int ours = is_checkpoint(files, i, err);
+        if (ours < 0)
+            return -1;
+        if (!ours)
             continue;
         if (found)
             return err_set(err, ERR_UNSUPPORTED,
@@ -255,7 +278,10 @@ static int check_byteorder(const struct model_file *file, const struct zipdir *d
 static int read_checkpoint(const struct model *model, struct checkpoint *c, struct err *err) {
     const struct model_file *file = &model->files[c->file];
     const struct zipdir_entry *entry = NULL;
-    if (head_of(model->resolver, file->resolver_index, err) == HEAD_PICKLE)
+    enum head head;
+    if (head_of(file->source, &head, err) < 0)
+        return -1;
+    if (head == HEAD_PICKLE)
         return refuse_old(file->path, err);
     if (zipdir_read(file->source, model->arena, &c->dir, err) < 0 ||
         find_pickle(file, &c->dir, model->arena, &entry, &c->prefix, err) < 0 ||

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Values of a 64 MB pickle of nothing but lists; a real one of that size needs less. */
-#define SCRATCH_BYTES (512 * MIB)
+/* A tensor's values take about 1.1 KB: room for LIMIT_TENSORS of them. */
+#define SCRATCH_BYTES (256 * MIB)
 /* Values visited while looking for tensors: as many as a pickle may memoize. */
 #define STEPS_MAX LIMIT_PICKLE_MEMO
 

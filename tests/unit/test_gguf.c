@@ -3,6 +3,7 @@
 #include "compress/formats/gguf.h"
 
 #include "compress/graph/tensor_reader.h"
+#include "tests/support/allocfail.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 #include "tests/support/memfiles.h"
@@ -245,11 +246,37 @@ static void sniffs(void **state) {
     }
 }
 
+/* Whichever allocation fails, opening comes home with ERR_NO_MEMORY and leaks nothing. */
+static void without_memory(void **state) {
+    struct memfiles files = {0};
+    add_golden(&files, "m-00001-of-00002.gguf", "parts-00001-of-00002.gguf");
+    add_golden(&files, "m-00002-of-00002.gguf", "parts-00002-of-00002.gguf");
+    struct resolver *resolver = memfiles_resolver(&files);
+    bool failed = true;
+    unsigned n = 0;
+    for (; failed; n++) {
+        struct model *model = NULL;
+        struct err err = ERR_INIT;
+        allocfail_arm(n);
+        int status = format_open(resolver, &model, &err);
+        failed = allocfail_disarm();
+        if (failed)
+            CHECK_FAILS(status, &err, ERR_NO_MEMORY);
+        else
+            CHECK_OK(status, &err);
+        model_free(model);
+    }
+    CHECK(n > 5);
+    resolver_close(resolver);
+    memfiles_free(&files);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_what_gguf_wrote), cmocka_unit_test(opens_parts),
         cmocka_unit_test(tensor_in_two_parts),   cmocka_unit_test(incomplete_files),
         cmocka_unit_test(carried_types),         cmocka_unit_test(sniffs),
+        cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "compress/formats/pytorch.h"
 
 #include "compress/base/bytes.h"
+#include "tests/support/allocfail.h"
 #include "tests/support/check.h"
 #include "tests/support/golden.h"
 #include "tests/support/tinyzip.h"
@@ -340,6 +341,31 @@ static void sniffs(void **state) {
     }
 }
 
+/* Whichever allocation fails, opening comes home with ERR_NO_MEMORY and leaks nothing. */
+static void without_memory(void **state) {
+    struct opened o = {0};
+    add_golden(&o, "pytorch_model.bin", "state_dict.pt");
+    o.resolver = resolver_over_memory(o.files, o.data, o.count, false);
+    CHECK(o.resolver != NULL);
+    bool failed = true;
+    unsigned n = 0;
+    for (; failed; n++) {
+        struct err err = ERR_INIT;
+        o.model = NULL;
+        allocfail_arm(n);
+        int status = format_open(o.resolver, &o.model, &err);
+        failed = allocfail_disarm();
+        if (failed)
+            CHECK_FAILS(status, &err, ERR_NO_MEMORY);
+        else
+            CHECK_OK(status, &err);
+        if (failed)
+            model_free(o.model);
+    }
+    CHECK(n > 10);
+    close_files(&o);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(state_dictionaries),
@@ -351,6 +377,7 @@ int main(void) {
         cmocka_unit_test(sharded_folder),
         cmocka_unit_test(archives_that_lie),
         cmocka_unit_test(sniffs),
+        cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
