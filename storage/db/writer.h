@@ -49,8 +49,7 @@ void writer_post(struct writer *writer, struct write *write);
 int writer_run(struct writer *writer, int (*run)(struct db_conn *, void *, struct err *), void *ctx,
                struct err *err);
 
-/* Takes effect on the writer thread before this returns: the old function is not called any more.
- */
+/* NULL for none. After return the function that was set before is not called any more. */
 void writer_set_after_commit(struct writer *writer, writer_after_commit *fn, void *self);
 /* Closures waiting: for back-pressure (503) and metrics. */
 unsigned writer_depth(const struct writer *writer);
