@@ -221,6 +221,7 @@ int job_artifact_list(struct request *r, struct err *err) {
         view_file(&b, &artifact.files[i], prefix);
     jbuf_array_end(&b);
     jbuf_kv_string(&b, "next", NULL);
+    jbuf_kv_bool(&b, "lone", artifact.row.artifact_lone);
     jbuf_object_end(&b);
     return reply_json(r, 200, &b, err);
 }

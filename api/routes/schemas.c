@@ -51,7 +51,10 @@ static const struct schema table[] = {
      "{'type':'object','required':['path','digest','sha256','bytes','url'],'properties':{'path':"
      "{'type':'string'},'digest':" DIGEST ",'sha256':" SHA256 ",'bytes':" COUNT
      ",'url':{'type':'string'}},'additionalProperties':false}"},
-    {"FileList", LIST_OF("File")},
+    {"FileList",
+     "{'type':'object','required':['items','next','lone'],'properties':{'items':{'type':'array',"
+     "'items':{'$ref':'#/components/schemas/File'}},'next':{'type':'null'},'lone':{'type':"
+     "'boolean','description':'One file, not a folder of one.'}},'additionalProperties':false}"},
     {"Tensor",
      "{'type':'object','required':['name','dtype','shape','bytes'],'properties':{'name':{'type':"
      "'string'},'component':{'type':'string'},'dtype':{'type':'string'},'shape':{'type':'array',"

@@ -1,0 +1,200 @@
+/*
+ * pull: a job's artifact → a file or folder here.
+ *
+ * Every file is written beside OUT, hashed on the way and compared with the digest the server
+ * states; a transfer that breaks is resumed where it stopped. The model's headers are then read by
+ * the same code that will be asked to load it. OUT appears only when all that is true.
+ */
+#include "compress/base/dirfiles.h"
+#include "compress/formats/format.h"
+#include "daemon/beside.h"
+#include "daemon/ctl_server.h"
+#include "daemon/ctl_verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ATTEMPTS 5
+#define AGAIN_SECONDS 2
+
+struct pull {
+    struct session *session;
+    const char *id;
+    struct progress_state state;
+    bool lone;
+};
+
+static int moved(void *self, uint64_t bytes) {
+    struct pull *pull = self;
+    pull->state.done += bytes;
+    if (pull->session->term)
+        term_progress(pull->session->term, &pull->state);
+    return session_stopped();
+}
+
+/* All of one file into the sink, over as many transfers as it takes. */
+static int fetch(struct pull *pull, const char *path, uint64_t bytes, struct sink *sink,
+                 struct err *err) {
+    const struct client_meter meter = {pull, moved};
+    for (int attempt = 0; sink->written < bytes; attempt++) {
+        struct client_answer answer = {0};
+        struct err why = ERR_INIT;
+        uint64_t before = sink->written;
+        int result =
+            client_get(pull->session->client, path, sink->written, sink, &meter, &answer, &why);
+        if (result == 0 && answer.status >= 300)
+            result = client_problem(&answer, &pull->session->findings, &why);
+        client_answer_free(&answer);
+        if (sink->written > before)
+            attempt = 0;
+        if (result < 0 && (why.code != ERR_NETWORK || attempt >= ATTEMPTS)) {
+            *err = why;
+            return -1;
+        }
+        if (result == 0 && sink->written < bytes && attempt >= ATTEMPTS)
+            return err_set(err, ERR_NETWORK, "the server sends less than it says");
+        if (result < 0)
+            sleep(AGAIN_SECONDS);
+    }
+    return 0;
+}
+
+static int pull_file(struct pull *pull, struct outputs *outputs, const struct json_t *item,
+                     struct err *err) {
+    const char *path = json_text(json_get(item, "path"));
+    const char *hex = json_text(json_get(item, "sha256"));
+    struct digest want, got;
+    int64_t bytes = 0;
+    if (!path || !path_ok(path) || !hex || !digest_from_hex(hex, &want) ||
+        !json_int(json_get(item, "bytes"), &bytes) || bytes < 0)
+        return err_set(err, ERR_NETWORK, "the server's list of files makes no sense");
+    char *escaped = client_escape(path, true);
+    const char *url = session_path(pull->session, "/v1/jobs", pull->id, "/artifacts/");
+    url = arena_printf(pull->session->arena, "%s%s", url, escaped ? escaped : "");
+    free(escaped);
+    struct sink *sink;
+    if (!url)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a request");
+    if (outputs->ops->create(outputs, path, (uint64_t)bytes, &sink, err) < 0)
+        return -1;
+    if (fetch(pull, url, (uint64_t)bytes, sink, err) < 0) {
+        sink_abort(sink);
+        return err_at_file(err, path, ERR_NO_OFFSET);
+    }
+    if (sink_finish(sink, &got, err) < 0)
+        return -1;
+    if (!digest_equal(&got, &want)) {
+        err_set(err, ERR_BAD_DIGEST, "%s does not have the digest that the server states", path);
+        return err_at_file(err, path, ERR_NO_OFFSET);
+    }
+    return 0;
+}
+
+/* Reads the headers of what was written. */
+static int check_model(struct outputs *outputs, struct err *err) {
+    struct resolver *files;
+    struct model *model = NULL;
+    if (outputs->ops->reopen(outputs, &files, err) < 0)
+        return -1;
+    int result = format_open(files, &model, err);
+    model_free(model);
+    resolver_close(files);
+    return result < 0 ? err_context(err, "the pulled model does not open") : 0;
+}
+
+static const char *last_part(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static int pull_all(struct pull *pull, const struct json_t *list, const char *out, bool force,
+                    struct err *err) {
+    struct json_t *items = json_get(list, "items");
+    size_t count = json_array_len(items);
+    uint64_t total = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t bytes = 0;
+        json_int(json_get(json_array_at(items, i), "bytes"), &bytes);
+        total += (uint64_t)bytes;
+    }
+    bool lone = false;
+    json_bool(json_get(list, "lone"), &lone);
+    if (count == 0)
+        return err_set(err, ERR_STATE, "the job has no artifact");
+    pull->state =
+        (struct progress_state){.stage = "download", .unit = "bytes", .stages = 1, .total = total};
+    const char *first = json_text(json_get(json_array_at(items, 0), "path"));
+    struct beside *beside = NULL;
+    struct dir_outputs *outputs = NULL;
+    int result = beside_new(out, lone && first ? last_part(first) : "model", !lone, force, total,
+                            &beside, err);
+    if (result == 0)
+        result = dir_outputs_new(beside_path(beside), lone, &outputs, err);
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = pull_file(pull, dir_outputs_base(outputs), json_array_at(items, i), err);
+    if (result == 0)
+        result = check_model(dir_outputs_base(outputs), err);
+    if (result == 0)
+        result = beside_publish(beside, err);
+    dir_outputs_free(outputs);
+    beside_free(beside);
+    return result;
+}
+
+int step_pull(struct session *session, const char *id, const char *out, bool force) {
+    struct pull pull = {.session = session, .id = id};
+    struct err err = ERR_INIT;
+    struct json_t *list = NULL;
+    int code = session_json(session, "GET", session_path(session, "/v1/jobs", id, "/artifacts"),
+                            NULL, &list, NULL);
+    if (code != CTL_DONE)
+        return code;
+    if (pull_all(&pull, list, out, force, &err) < 0) {
+        code = session_fail(session, &err, false);
+    } else {
+        if (session->term)
+            term_clear(session->term);
+        char size[32];
+        if (session->json)
+            printf("{\"type\":\"pulled\",\"bytes\":%llu}\n", (unsigned long long)pull.state.total);
+        else if (!session->quiet)
+            printf("%s: %s, every digest verified\n", out,
+                   term_bytes(pull.state.total, size, sizeof size));
+    }
+    jspec_free(list);
+    return code;
+}
+
+static int run(const struct ctl_call *call) {
+    struct session session;
+    int code = session_open(call, &session);
+    session_catch_signals();
+    if (code == CTL_DONE)
+        code =
+            step_pull(&session, call->args[0], ctl_text(call, "output"), ctl_flag(call, "force"));
+    session_close(&session);
+    return code;
+}
+
+static const struct ctl_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = CTL_TEXT,
+     .value = "OUT",
+     .required = true,
+     .doc = "The file or folder to write; must not exist."},
+    {.name = "force", .letter = 'f', .kind = CTL_FLAG, .doc = "Replace OUT."},
+    CTL_SERVER_OPTIONS,
+};
+
+const struct ctl_verb ctl_pull = {
+    .name = "pull",
+    .args = "JOB",
+    .doc = "Download a job's artifact and verify it.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+};

@@ -1,0 +1,217 @@
+/*
+ * push: a model file or folder → a name on the server.
+ *
+ * Each file goes up as a blob under its own digest and is skipped when the server has it, so a push
+ * that was broken off goes on where it stopped, and a folder that changed a little costs little.
+ * Then one request makes the model of the blobs.
+ */
+#include "compress/base/dirfiles.h"
+#include "compress/base/limits.h"
+#include "daemon/ctl_server.h"
+#include "daemon/ctl_verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define STEP_BYTES (1 * MIB)
+
+struct push {
+    struct session *session;
+    struct progress_state state;
+};
+
+static int moved(void *self, uint64_t bytes) {
+    struct push *push = self;
+    push->state.done += bytes;
+    if (push->session->term)
+        term_progress(push->session->term, &push->state);
+    return session_stopped();
+}
+
+static void begin_stage(struct push *push, const char *stage, unsigned index, uint64_t total) {
+    push->state = (struct progress_state){
+        .stage = stage, .unit = "bytes", .stage_index = index, .stages = 2, .total = total};
+}
+
+static int hash_source(struct push *push, struct source *source, struct digest *ret,
+                       struct err *err) {
+    struct hasher *hasher = hasher_new();
+    char *buf = malloc(STEP_BYTES);
+    int result = hasher && buf ? 0 : err_set(err, ERR_NO_MEMORY, "no memory to hash a file");
+    for (uint64_t at = 0; result == 0 && at < source->bytes;) {
+        size_t n = source->bytes - at < STEP_BYTES ? (size_t)(source->bytes - at) : STEP_BYTES;
+        result = source_read(source, at, buf, n, err);
+        if (result == 0) {
+            hasher_update(hasher, buf, n);
+            at += n;
+            if (moved(push, n))
+                result = err_set(err, ERR_CANCELLED, "broken off");
+        }
+    }
+    if (result == 0)
+        *ret = hasher_final(hasher);
+    hasher_free(hasher);
+    free(buf);
+    return result;
+}
+
+/* Uploads unless it is there. */
+static int put_blob(struct push *push, struct source *source, const struct digest *digest,
+                    struct err *err) {
+    struct client *client = push->session->client;
+    struct client_answer answer = {0};
+    char hex[DIGEST_HEX_LEN + 1], path[128];
+    digest_hex(digest, hex);
+    snprintf(path, sizeof path, "/v1/blobs/sha256:%s", hex);
+    int result = client_call(client, "HEAD", path, NULL, &answer, err);
+    if (result == 0 && answer.status == 200) {
+        moved(push, source->bytes);
+    } else if (result == 0) {
+        client_answer_free(&answer);
+        const struct client_meter meter = {push, moved};
+        result = client_put(client, path, source, &meter, &answer, err);
+        if (result == 0 && answer.status >= 300)
+            result = client_problem(&answer, &push->session->findings, err);
+    }
+    client_answer_free(&answer);
+    return result;
+}
+
+static int each_file(struct push *push, struct resolver *files, struct digest *digests, bool upload,
+                     struct err *err) {
+    for (size_t i = 0; i < files->count; i++) {
+        struct source *source;
+        if (files->ops->open(files, i, &source, err) < 0)
+            return -1;
+        int result = upload ? put_blob(push, source, &digests[i], err)
+                            : hash_source(push, source, &digests[i], err);
+        source_close(source);
+        if (result < 0)
+            return err_at_file(err, files->files[i].path, ERR_NO_OFFSET);
+    }
+    return 0;
+}
+
+static char *model_body(const char *name, const struct resolver *files,
+                        const struct digest *digests) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "name", name);
+    jbuf_key(&b, "files");
+    jbuf_array(&b);
+    for (size_t i = 0; i < files->count; i++) {
+        char hex[DIGEST_HEX_LEN + 1];
+        digest_hex(&digests[i], hex);
+        jbuf_object(&b);
+        jbuf_kv_string(&b, "path", files->files[i].path);
+        jbuf_key(&b, "digest");
+        jbuf_stringf(&b, "sha256:%s", hex);
+        jbuf_object_end(&b);
+    }
+    jbuf_array_end(&b);
+    jbuf_object_end(&b);
+    return jbuf_take(&b, NULL);
+}
+
+/* "tiny-llama" of "models/tiny-llama/", "model.gguf" of a file, made a name that the server takes.
+ */
+static const char *name_of(struct session *session, const char *path) {
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    size_t start = len;
+    while (start > 0 && path[start - 1] != '/')
+        start--;
+    char *name = arena_strndup(session->arena, path + start, len - start);
+    for (char *c = name; c && *c; c++)
+        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c))
+            *c = '-';
+    return name && name[0] && name[0] != '.' && name[0] != '-' ? name : "model";
+}
+
+int step_push(struct session *session, const char *path, const char *name, bool replace,
+              const char **ret_name) {
+    struct err err = ERR_INIT;
+    struct resolver *files = NULL;
+    struct digest *digests = NULL;
+    struct push push = {.session = session};
+    char *body = NULL, *text = NULL;
+    int code = CTL_DONE;
+    *ret_name = name ? name : name_of(session, path);
+    if (dirfiles_open(path, true, &files, &err) < 0)
+        goto fail;
+    digests = calloc(files->count, sizeof *digests);
+    if (!digests) {
+        err_set(&err, ERR_NO_MEMORY, "no memory for a list of files");
+        goto fail;
+    }
+    uint64_t total = 0;
+    for (size_t i = 0; i < files->count; i++)
+        total += files->files[i].bytes;
+    begin_stage(&push, "hash", 0, total);
+    if (each_file(&push, files, digests, false, &err) < 0)
+        goto fail;
+    begin_stage(&push, "upload", 1, total);
+    if (each_file(&push, files, digests, true, &err) < 0)
+        goto fail;
+    if (session->term)
+        term_clear(session->term);
+    body = model_body(*ret_name, files, digests);
+    if (!body) {
+        err_set(&err, ERR_NO_MEMORY, "no memory for a request");
+        goto fail;
+    }
+    code = session_json(session, "POST", replace ? "/v1/models?replace=true" : "/v1/models", body,
+                        NULL, &text);
+    if (code == CTL_DONE && session->json)
+        session_print(text);
+    else if (code == CTL_DONE && !session->quiet) {
+        char size[32];
+        printf("model %s: %zu file%s, %s\n", *ret_name, files->count, files->count == 1 ? "" : "s",
+               term_bytes(total, size, sizeof size));
+    }
+    goto out;
+fail:
+    code = session_fail(session, &err, false);
+out:
+    free(body);
+    free(text);
+    free(digests);
+    resolver_close(files);
+    return code;
+}
+
+static int run(const struct ctl_call *call) {
+    struct session session;
+    int code = session_open(call, &session);
+    const char *name;
+    session_catch_signals();
+    if (code == CTL_DONE)
+        code = step_push(&session, call->args[0], ctl_text(call, "name"), ctl_flag(call, "replace"),
+                         &name);
+    session_close(&session);
+    return code;
+}
+
+static const struct ctl_option options[] = {
+    {.name = "name",
+     .letter = 'n',
+     .kind = CTL_TEXT,
+     .value = "NAME",
+     .doc = "Name on the server; default: the last part of PATH."},
+    {.name = "replace", .kind = CTL_FLAG, .doc = "Move the name if it stands for other files."},
+    CTL_SERVER_OPTIONS,
+};
+
+const struct ctl_verb ctl_push = {
+    .name = "push",
+    .args = "PATH",
+    .doc = "Upload a model file or folder to the server.",
+    .options = options,
+    .option_count = sizeof options / sizeof options[0],
+    .min_args = 1,
+    .max_args = 1,
+    .run = run,
+    .more = "Files that the server has already are not sent again.\n",
+};
