@@ -388,8 +388,10 @@ void runner_work(struct run *run) {
         o.finish.report_json = o.report_json;
         o.finish.summary_json = o.summary_json;
     } else {
-        bool lone = o.finish.lone;
-        o.finish = (struct job_finish){.lone = lone};
+        /* Before the end is told: who sees a failed job finds no trace of its files. */
+        blob_outputs_discard(o.outputs);
+        o.outputs = NULL;
+        o.finish = (struct job_finish){0};
         o.stopped = o.err.code == ERR_CANCELLED && !atomic_load(&run->cancel);
         o.finish.state = o.err.code == ERR_CANCELLED ? "cancelled" : "failed";
         if (o.err.code != ERR_CANCELLED) {
