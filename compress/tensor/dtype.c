@@ -33,8 +33,9 @@ const struct dtype_row *dtype_row(enum dtype dtype) {
 /* The row whose string at `field` (an offset into the row) is `name`. */
 static enum dtype find(size_t field, const char *name) {
     for (int i = DTYPE_NONE + 1; name && i < DTYPE_COUNT; i++) {
-        const char *const *at = (const void *)((const char *)&table[i] + field);
-        if (*at && strcmp(*at, name) == 0)
+        const char *text;
+        memcpy(&text, (const char *)&table[i] + field, sizeof text);
+        if (text && strcmp(text, name) == 0)
             return table[i].id;
     }
     return DTYPE_NONE;
