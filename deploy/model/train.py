@@ -10,7 +10,7 @@ DIR keeps the packages and a checkpoint to go on from after an interruption.
 
 Held out: every 40th chapter of each source, in neither tokenizer nor training. Optimiser: Muon
 for the matrices inside the layers, AdamW for embeddings, head and norms; learning rate constant
-after a short warm-up, then linear to zero. Each training window begins with <s>, wherever in the
+after a short warm-up, linear to zero in the last quarter. Each training window begins with <s>, wherever in the
 text it was cut, so that the model never depends on a document's true beginning.
 """
 
@@ -75,7 +75,7 @@ TOKENIZER = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cache", type=pathlib.Path, required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(SEED)
@@ -196,7 +196,7 @@ def fit(model, stream, args):
 
 
 def schedule(step, steps):
-    warm, cool = 20, steps * 6 // 10
+    warm, cool = 20, steps // 4
     return min((step + 1) / warm, 1.0, (steps - step) / cool)
 
 
