@@ -160,9 +160,9 @@ const char *encoding_describe(const struct encoding *e, char *text, size_t cap) 
     return text;
 }
 
-static uint32_t groups_per_row(const struct encoding *e, uint64_t cols) {
+static uint64_t groups_per_row(const struct encoding *e, uint64_t cols) {
     if (e->granularity == GRANULARITY_GROUP)
-        return (uint32_t)(cols / e->group_len);
+        return cols / e->group_len;
     return e->granularity == GRANULARITY_CHANNEL;
 }
 

@@ -82,7 +82,7 @@ struct encoded_size {
     uint64_t scale_count; /* numbers; 0 = no such part */
     uint64_t scale_bytes;
     uint64_t zero_point_bytes;
-    uint32_t groups; /* scales per row; 0 when one for the tensor */
+    uint64_t groups; /* scales per row; 0 when one for the tensor */
 };
 
 /* What encoding a chunk found out. Filled by the caller with zeros, added up by codec_encode(). */

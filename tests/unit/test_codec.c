@@ -61,6 +61,11 @@ static void sizes(void **state) {
     CHECK_UINT(s.zero_point_bytes, 1);
     CHECK_UINT(s.groups, 0);
     CHECK(codec_needs_range(&e));
+    /* More groups than 32 bits count: a part too small would be read past its end. */
+    e = affine("int8", GRANULARITY_GROUP, 1, false, PACKING_BYTES);
+    s = encoding_size(&e, 1, (UINT64_C(1) << 32) + 7);
+    CHECK_UINT(s.groups, (UINT64_C(1) << 32) + 7);
+    CHECK_UINT(s.scale_bytes, 2 * ((UINT64_C(1) << 32) + 7));
     e = (struct encoding){.codec = codec_by_name("q5_1")};
     CHECK_UINT(encoding_size(&e, 3, 64).data_bytes, 3 * 48);
     CHECK_NUM(encoding_bits_per_weight(&e, 3, 64), 6, 0);
