@@ -135,6 +135,7 @@ void fuzz_model(const char *name, const char *path, const char *const *schemes, 
         scheme_count++;
     struct resolver *files = resolver_over_memory(&listed, &bytes, 1, true);
     PROMISE(files && format, "no memory, or no format %s", name);
+    PROMISE(scheme_count > 0, "no schemes to ask for");
     format->sniff(files, &err);
     err_clear(&err);
     struct model *model = open_as(format, files, &err);
