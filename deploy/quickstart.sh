@@ -1,0 +1,106 @@
+#!/bin/sh
+# From a clean machine to a compressed model, through the whole house.
+#
+# usage: sh deploy/quickstart.sh [MODEL]
+#
+#   MODEL   a model file or a Hugging Face folder; default: the model that ships with the project
+#
+# Installs what building needs (as root; otherwise says what is missing), builds, starts a daemon
+# on loopback unless one of an earlier run still answers, and has it compress MODEL over HTTP:
+# upload, job with progress, download, verification. Prints the report and the daemon's address.
+#
+# Environment: RECIPE (by the model's format: int8, gguf-q4_0 ...), PORT (8080, or a free one),
+# OUT (build/quickstart/<model>-<recipe>). Safe to run again.
+set -eu
+start=$PWD
+cd "$(dirname "$0")/.."
+root=$PWD
+build=$root/build/release
+state=$root/build/quickstart
+model=${1:-$root/deploy/model/tiny-llama}
+case $model in /*) ;; *) model=$start/$model ;; esac
+if [ ! -e "$model" ]; then
+    echo "quickstart.sh: there is no $model" >&2
+    exit 2
+fi
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+say "packages"
+sh deploy/deps.sh
+echo "all there"
+
+say "build"
+mkdir -p "$state"
+[ -f "$build/build.ninja" ] || meson setup "$build" -Dbuildtype=release -Dtests=false >"$state/build.log" 2>&1 ||
+    { tail -20 "$state/build.log" >&2; exit 1; }
+ninja -C "$build" >>"$state/build.log" 2>&1 || { tail -20 "$state/build.log" >&2; exit 1; }
+ctl=$build/daemon/compressctl
+daemon=$build/daemon/compressd
+"$daemon" version
+
+# An answer of the daemon that an earlier run has started, or nothing.
+running() {
+    [ -s "$state/url" ] && "$ctl" doctor --url "$(cat "$state/url")" >/dev/null 2>&1
+}
+
+# start_daemon PORT: waits until it says where it listens, or has given up.
+start_daemon() {
+    : >"$state/out"
+    nohup "$daemon" serve --data "$state/data" --listen "127.0.0.1:$1" \
+        >"$state/out" 2>"$state/log" </dev/null &
+    pid=$!
+    for _ in $(seq 100); do
+        sed -n 's/^listening on //p' "$state/out" >"$state/url"
+        [ ! -s "$state/url" ] || { echo "$pid" >"$state/pid"; return 0; }
+        kill -0 "$pid" 2>/dev/null || return 1
+        sleep 0.1
+    done
+    return 1
+}
+
+say "daemon"
+if running; then
+    echo "the one started earlier still answers"
+else
+    start_daemon "${PORT:-8080}" || { [ -z "${PORT:-}" ] && start_daemon 0; } || {
+        cat "$state/log" >&2
+        exit 1
+    }
+fi
+url=$(cat "$state/url")
+"$ctl" doctor --url "$url"
+
+say "model"
+"$ctl" inspect "$model"
+
+# What this container can hold; the recipe that is refused says which ones fit.
+if [ -z "${RECIPE:-}" ]; then
+    case $("$ctl" inspect "$model" --json | sed -n 's/.*"format": *"\([a-z]*\)".*/\1/p') in
+    gguf) RECIPE=gguf-q4_0 ;;
+    *) RECIPE=int8 ;;
+    esac
+fi
+name=$(basename "$model" | tr -c 'A-Za-z0-9._\n-' '-')
+out=${OUT:-$state/${name%.*}-$RECIPE}
+[ ! -f "$model" ] || [ -n "${OUT:-}" ] || out=$out.${model##*.}
+
+say "compress with $RECIPE"
+"$ctl" run "$model" --url "$url" --recipe "$RECIPE" --name "$name" --replace -o "$out" --force \
+    --label from=quickstart
+job=$("$ctl" jobs --url "$url" --limit 1 --label from:quickstart --json |
+    sed -n 's/.*"id": *"\([0-9a-z]*\)".*/\1/p' | head -1)
+
+say "report"
+"$ctl" report "$job" --url "$url" >"$state/report.json"
+"$ctl" inspect "$out"
+
+cat <<END
+
+The compressed model   $out
+The report (JSON)      $state/report.json
+The daemon             $url   (stop it: kill $(cat "$state/pid"))
+The same with curl     curl $url/v1/jobs/$job
+END
