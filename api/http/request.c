@@ -54,10 +54,14 @@ struct request *request_new(struct service *service, struct MHD_Connection *conn
     r->content_length = UINT64_MAX;
     r->started_ms = timers_now_ms();
     r->reply.fd = -1;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    r->socket = info ? info->connect_fd : -1;
     r->wait_err = ERR_INIT;
     atomic_init(&r->refs, 1);
     atomic_init(&r->wait_active, false);
     atomic_init(&r->finished, false);
+    atomic_init(&r->receiving, false);
     suspend_init(&r->suspend, &library, connection);
     make_id(r);
     pthread_mutex_lock(&service->requests_lock);

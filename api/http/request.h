@@ -46,6 +46,8 @@ struct request {
     struct principal principal;
     char id[REQUEST_ID_MAX + 1];
     bool has_body;
+    atomic_bool receiving; /* the body is not whole yet */
+    int socket;            /* the library's */
     bool expects_continue;
     uint64_t content_length; /* UINT64_MAX: not stated */
     struct body body;

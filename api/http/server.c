@@ -37,6 +37,7 @@
 #define LATE_REFUSAL_TIMEOUT_SECONDS 3
 #define THREADS_MAX 8
 #define BACKLOG 1024
+#define REAP_EVERY_MS 1000
 /* At stop, how long answers already begun may take. */
 #define STOP_GRACE_MS 3000
 
@@ -46,6 +47,7 @@ struct server {
     int listen_fd;
     uint16_t port;
     char url[300];
+    struct timer reaper;
 };
 
 static int open_socket(struct server *server, struct err *err);
@@ -57,6 +59,7 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **co
                          enum MHD_RequestTerminationCode how);
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
                           enum MHD_ConnectionNotificationCode what);
+static void reap(void *self);
 static size_t keep_escapes(void *cls, struct MHD_Connection *connection, char *text);
 static void library_log(void *cls, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
@@ -117,6 +120,8 @@ int server_start(struct store *store, struct engine *engine, const struct server
         raise_descriptors(options->max_connections + HARD_LIMIT_EXTRA, err) ||
         open_socket(server, err) || start_library(server, err))
         goto fail;
+    server->reaper = (struct timer){.fire = reap, .self = server, .every_ms = REAP_EVERY_MS};
+    timers_set(service->timers, &server->reaper, REAP_EVERY_MS);
     *ret = server;
     return 0;
 fail:
@@ -180,6 +185,7 @@ void server_stop(struct server *server) {
     /* What the connections left to threads of its own (an upload cut off) ends soon. */
     while (wake_all(service, &answering) > 0)
         sleep_ms(10);
+    timers_cancel(service->timers, &server->reaper);
     timers_free(service->timers);
     auth_free(service->auth);
     pthread_mutex_destroy(&service->requests_lock);
@@ -258,6 +264,27 @@ static int raise_descriptors(unsigned connections, struct err *err) {
     return 0;
 }
 
+/* Uploads whose client has gone. An edge-triggered library that reads data and not yet the end
+ * behind it learns of the end only when it times out (0.9.75 does); shutting the socket down makes
+ * a new edge. The socket is open as long as the request's suspend machine has not ended. */
+static void reap(void *self) {
+    struct server *server = self;
+    struct service *service = &server->service;
+    int64_t before_ms = timers_now_ms() - REAP_EVERY_MS;
+    pthread_mutex_lock(&service->requests_lock);
+    for (struct request *r = service->requests; r; r = r->list_next) {
+        if (r->started_ms > before_ms || !atomic_load(&r->receiving))
+            continue;
+        pthread_mutex_lock(&r->suspend.lock);
+        char byte;
+        if (r->suspend.state != SUSPEND_ENDED &&
+            recv(r->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+            shutdown(r->socket, SHUT_RDWR);
+        pthread_mutex_unlock(&r->suspend.lock);
+    }
+    pthread_mutex_unlock(&service->requests_lock);
+}
+
 /* ---- the callbacks ---- */
 
 static enum MHD_Result send_reply(struct request *r) {
@@ -280,7 +307,10 @@ static enum MHD_Result first_call(struct server *server, struct MHD_Connection *
         r->next = r->route->run;
         r->reply.close = r->has_body && r->reply.kind != REPLY_NONE;
     }
-    return r->has_body && r->reply.kind != REPLY_NONE ? send_reply(r) : MHD_YES;
+    if (r->has_body && r->reply.kind != REPLY_NONE)
+        return send_reply(r);
+    atomic_store(&r->receiving, r->has_body);
+    return MHD_YES;
 }
 
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url,
@@ -303,6 +333,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
                                       (unsigned)LATE_REFUSAL_TIMEOUT_SECONDS);
         return rc ? MHD_NO : MHD_YES;
     }
+    atomic_store(&r->receiving, false);
     if (r->body.failed) {
         request_awake(r);
         MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,

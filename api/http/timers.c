@@ -63,6 +63,13 @@ int64_t timers_now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* With the lock held; the heap has room. */
+static void put_in(struct timers *t, struct timer *timer) {
+    timer->slot = ++t->count;
+    t->heap[timer->slot] = timer;
+    sift_up(t, timer->slot);
+}
+
 bool timers_set(struct timers *t, struct timer *timer, int64_t after_ms) {
     pthread_mutex_lock(&t->lock);
     if (!timer->slot) {
@@ -76,12 +83,13 @@ bool timers_set(struct timers *t, struct timer *timer, int64_t after_ms) {
             t->heap = heap;
             t->capacity = capacity;
         }
-        timer->slot = ++t->count;
-        t->heap[timer->slot] = timer;
+        timer->due_ms = timers_now_ms() + after_ms;
+        put_in(t, timer);
+    } else {
+        timer->due_ms = timers_now_ms() + after_ms;
+        sift_up(t, timer->slot);
+        sift_down(t, timer->slot);
     }
-    timer->due_ms = timers_now_ms() + after_ms;
-    sift_up(t, timer->slot);
-    sift_down(t, timer->slot);
     if (timer->slot == 1)
         pthread_cond_signal(&t->changed);
     pthread_mutex_unlock(&t->lock);
@@ -118,7 +126,12 @@ static void *run(void *self) {
         struct timer *first = t->heap[1];
         if (first->due_ms <= timers_now_ms()) {
             take_out(t, first);
-            first->fire(first->self);
+            int64_t every_ms = first->every_ms;
+            first->fire(first->self); /* one that fires once may be gone now */
+            if (every_ms) {
+                first->due_ms = timers_now_ms() + every_ms;
+                put_in(t, first);
+            }
             continue;
         }
         struct timespec until = {first->due_ms / 1000, first->due_ms % 1000 * 1000000};

@@ -21,8 +21,9 @@ struct timers;
 struct timer {
     void (*fire)(void *self);
     void *self;
-    int64_t due_ms; /* the heap's own, so is `slot` */
-    size_t slot;    /* 1-based place in the heap, 0: not set */
+    int64_t every_ms; /* 0: fires once; else again and again, until cancelled */
+    int64_t due_ms;   /* the heap's own, so is `slot` */
+    size_t slot;      /* 1-based place in the heap, 0: not set */
 };
 
 int timers_new(struct timers **ret, struct err *err);
@@ -31,7 +32,7 @@ void timers_free(struct timers *timers); /* no timer may be set any more; NULL i
 /* Monotonic milliseconds, the clock of due times. */
 int64_t timers_now_ms(void);
 
-/* Fires once, `after_ms` from now; a timer already set is moved. False when memory ran out. */
+/* Fires `after_ms` from now; a timer already set is moved. False when memory ran out. */
 bool timers_set(struct timers *timers, struct timer *timer, int64_t after_ms);
 /* After return `fire` is not running and will not run. */
 void timers_cancel(struct timers *timers, struct timer *timer);
