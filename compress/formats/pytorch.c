@@ -41,6 +41,7 @@ struct opening {
     struct strmap names;
     size_t tensor_capacity;
     const char *under; /* torch_state.under of the last file that had one */
+    const char *left_out;
 };
 
 /* One file, opened. */
@@ -126,6 +127,8 @@ int pytorch_open(struct resolver *files, struct model *model, struct err *err) {
             return no_memory(err);
     }
     if (o.under && model_add_fact(model, "state_dict", o.under, err) < 0)
+        return -1;
+    if (o.left_out && model_add_fact(model, "left_out", o.left_out, err) < 0)
         return -1;
     if (count_shared(model, err) < 0 || model_finish(model, err) < 0)
         return -1;
@@ -221,8 +224,10 @@ static int read_file(struct opening *o, size_t resolver_index, struct err *err) 
     if (model_add_file(o->model, resolver_index, &c.file, err) < 0 ||
         read_checkpoint(o->model, &c, err) < 0)
         return -1;
-    if (c.state.under)
+    if (c.state.under) {
         o->under = c.state.under;
+        o->left_out = c.state.left_out;
+    }
     return add_tensors(o, &c, err);
 }
 

@@ -91,6 +91,7 @@ static int add_tensor(struct walk *w, const struct pickle_value *call);
 static const struct pickle_value *tensor_call(const struct pickle_value *value);
 static const struct pickle_value *choose_root(const struct pickle_value *root,
                                               const char **ret_under);
+static int list_left_out(struct walk *w, const struct pickle_value *root);
 
 static int refuse(struct walk *w, const struct pickle_value *value, enum err_code code,
                   const char *text) {
@@ -121,7 +122,7 @@ int torch_pickle_read(struct bytes pickle, uint64_t file_offset, const char *pat
         goto out;
     }
     strmap_init(&w.names, arena);
-    if (walk_value(&w, choose_root(root, &state.under), 0, 0) < 0)
+    if (walk_value(&w, choose_root(root, &state.under), 0, 0) < 0 || list_left_out(&w, root) < 0)
         goto out;
     if (state.count == 0) {
         refuse(&w, root, ERR_UNSUPPORTED, "the file holds no tensors");
@@ -156,23 +157,45 @@ static bool has_tensor(const struct pickle_value *dict) {
     return false;
 }
 
+/* The state dictionary, and the key it stands under. */
 static const struct pickle_value *choose_root(const struct pickle_value *root,
                                               const char **ret_under) {
-    const struct pickle_value *found = NULL;
-    if (has_tensor(root))
-        return root;
+    const struct pickle_value *found = root;
     for (size_t i = 0; i < sizeof state_keys / sizeof state_keys[0]; i++) {
         const struct pickle_value *inner = pickle_get(root, state_keys[i]);
         if (!inner || !has_tensor(inner))
             continue;
-        if (found) {
+        if (found != root) {
             *ret_under = NULL;
             return root;
         }
         found = inner;
         *ret_under = state_keys[i];
     }
-    return found ? found : root;
+    return found;
+}
+
+/* The keys of the outermost dictionary that are not taken, for people. */
+static int list_left_out(struct walk *w, const struct pickle_value *root) {
+    char text[160];
+    size_t used = 0;
+    if (!w->state->under)
+        return 0;
+    for (size_t i = 0; i < root->count; i += 2) {
+        const struct pickle_value *key = root->items[i];
+        if (key->kind != PICKLE_TEXT || pickle_is_text(key, w->state->under))
+            continue;
+        int n =
+            snprintf(text + used, sizeof text - used, "%s%.*s", used ? ", " : "",
+                     (int)(key->text.len < 64 ? key->text.len : 64), (const char *)key->text.at);
+        if (n < 0 || (size_t)n >= sizeof text - used)
+            break;
+        used += (size_t)n;
+    }
+    if (used == 0)
+        return 0;
+    w->state->left_out = arena_strndup(w->arena, text, used);
+    return w->state->left_out ? 0 : no_memory(w);
 }
 
 /* Appends ".key" to the name. Returns the new length, 0 after an error. */

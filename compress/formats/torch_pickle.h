@@ -1,13 +1,12 @@
 /*
  * What torch.save wrote into data.pkl: from inert pickle values to tensors.
  *
- * A state dictionary maps names to tensors. A checkpoint wraps it; the rules, first that fits:
- *   1. a value of the outermost dictionary is a tensor: that dictionary is the state dictionary;
- *   2. exactly one of `state_dict`, `model_state_dict`, `model`, `module` in it holds tensors: that
- *      one, and its key is named in *ret_under;
- *   3. else everything is taken.
- * Below the state dictionary, nested dictionaries and lists give dotted names ("a.b.0"); whatever
- * is no tensor (epochs, learning rates) is left out.
+ * A state dictionary maps names to tensors. A checkpoint wraps it: when exactly one of
+ * `state_dict`, `model_state_dict`, `model`, `module` in the outermost dictionary is a dictionary
+ * that holds tensors, that one is taken, and `under` and `left_out` say so. (State dictionaries
+ * themselves are flat, so none of them has such a key.) Else everything is taken. Below the state
+ * dictionary, nested dictionaries and lists give dotted names ("a.b.0"); whatever is no tensor
+ * (epochs, learning rates) is left out.
  *
  * A tensor is `_rebuild_tensor_v2(persistent id, offset, size, stride, ...)` or `_v3` (with the
  * element type behind), maybe inside `_rebuild_parameter...`. The persistent id is ("storage",
@@ -38,7 +37,8 @@ struct torch_state {
     struct torch_tensor *tensors; /* in the dictionary's order */
     size_t count;
     size_t capacity;
-    const char *under; /* the key the state dictionary stood under, or NULL */
+    const char *under;    /* the key the state dictionary stood under, or NULL */
+    const char *left_out; /* the keys beside it, "epoch, optimizer", cut when many; or NULL */
 };
 
 /* Runs the pickle in a scratch arena of its own. `file_offset` and `path`: for messages. */

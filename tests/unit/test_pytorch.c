@@ -92,6 +92,8 @@ static void state_dictionaries(void **state) {
         CHECK_NUM(value_at(&o, "fc.bias", 0), 13, 0);
         CHECK_NUM(value_at(&o, "bn.bias", 2), 21, 0);
         CHECK_TEXT(fact(o.model, "state_dict"), i == 3 ? "model" : "");
+        CHECK_TEXT(fact(o.model, "left_out"),
+                   i == 3 ? "optimizer, step, loss, shape, device, done, note" : "");
         CHECK_TEXT(fact(o.model, "shared_tensors"), "");
         close_files(&o);
     }

@@ -344,13 +344,17 @@ static const struct {
     const char *script;
     const char *names; /* with a space behind each */
     const char *under;
+    const char *left_out;
 } good_states[] = {
     {"{\"a\"t\"b\"p}", "a b ", NULL},
     {"{\"a.b\"t\"x\"n\"y\"c}", "a.b ", NULL},
-    {"{\"state_dict\"{\"a\"t}\"epoch\"3}", "a ", "state_dict"},
-    {"{\"optimizer\"{\"s\"{0{\"m\"t}}}\"model\"{\"a\"t\"b\"t}}", "a b ", "model"},
+    {"{\"state_dict\"{\"a\"t}\"epoch\"3}", "a ", "state_dict", "epoch"},
+    {"{\"optimizer\"{\"s\"{0{\"m\"t}}}\"model\"{\"a\"t\"b\"t}}", "a b ", "model", "optimizer"},
     {"{\"model\"{\"a\"t}\"state_dict\"{\"b\"t}}", "model.a state_dict.b ", NULL},
-    {"{\"state_dict\"{\"a\"t}\"w\"t}", "state_dict.a w ", NULL},
+    {"{\"state_dict\"{\"a\"t}\"best_acc\"t}", "a ", "state_dict", "best_acc"},
+    {"{\"epoch\"3\"model\"{\"a\"t}7n\"lr\"3}", "a ", "model", "epoch, lr"},
+    {"{\"module\"{\"a\"t}}", "a ", "module", NULL},
+    {"{\"model\"t}", "model ", NULL},
     {"{\"a\"{\"b\"[t{\"c\"t}]}7{\"d\"t}}", "a.b.0 a.b.1.c 7.d ", NULL},
     {"{\"model\"{\"deep\"{\"a\"t}}}", "model.deep.a ", NULL},
 };
@@ -368,6 +372,8 @@ static void takes_the_state_dictionary(void **unused) {
             CHECK_TEXT(state.under, good_states[i].under);
         else
             CHECK(state.under == NULL);
+        CHECK_TEXT(state.left_out ? state.left_out : "",
+                   good_states[i].left_out ? good_states[i].left_out : "");
     }
 }
 
