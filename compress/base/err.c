@@ -34,18 +34,15 @@ static const struct row *row_of(enum err_code code) {
 /* In place: what a terminal, a log line or a JSON string could choke on becomes '?'. A sequence cut
  * in half by the buffer's end is dropped. */
 static void make_printable(char *text) {
-    unsigned char *s = (unsigned char *)text;
-    while (*s) {
-        unsigned n = utf8_len(s, 4); /* stops at the NUL by itself */
-        if (n == 0) {
-            int tail = (s[0] & 0xc0) == 0xc0 && strlen((char *)s) < 4;
-            *s = tail ? 0 : '?';
-            n = 1;
-        } else if (n == 1 && (*s < 0x20 || *s == 0x7f)) {
-            *s = '?';
-        }
-        s += n;
+    size_t len = strlen(text);
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        char *at = text + len - back;
+        if ((*at & 0xc0) == 0xc0 && utf8_len(at, back) == 0)
+            *at = 0;
+        if ((*at & 0xc0) != 0x80)
+            break;
     }
+    utf8_make_printable(text);
 }
 
 __attribute__((format(printf, 3, 0))) static void vput(char *dst, size_t cap, const char *format,

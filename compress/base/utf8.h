@@ -43,4 +43,20 @@ static inline bool utf8_valid(const void *text, size_t len) {
     return true;
 }
 
+/* In place: what a terminal or a log line could choke on becomes '?': control bytes (C0, DEL, C1)
+ * and whatever is no UTF-8. */
+static inline void utf8_make_printable(char *text) {
+    unsigned char *s = (unsigned char *)text;
+    while (*s) {
+        unsigned n = utf8_len(s, 4); /* stops at the NUL by itself */
+        bool control =
+            (n == 1 && (*s < 0x20 || *s == 0x7f)) || (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
+        for (unsigned i = 0; control && i < n; i++)
+            s[i] = '?';
+        if (n == 0)
+            *s = '?';
+        s += n ? n : 1;
+    }
+}
+
 #endif

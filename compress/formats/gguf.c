@@ -4,6 +4,7 @@
  */
 #include "compress/formats/gguf.h"
 
+#include "compress/base/utf8.h"
 #include "compress/formats/gguf_split.h"
 
 #include <inttypes.h>
@@ -71,8 +72,12 @@ int gguf_open(struct resolver *files, struct model *model, struct err *err) {
     if (read_files(model, split, err) < 0 || add_tensors(model, split, err) < 0)
         return -1;
     model->private = split;
-    const char *architecture = gguf_file_text(&split->files[0], "general.architecture");
-    model->architecture = architecture ? architecture : "";
+    const char *stated = gguf_file_text(&split->files[0], "general.architecture");
+    char *architecture = arena_strdup(model->arena, stated ? stated : "");
+    if (!architecture)
+        return err_set(err, ERR_NO_MEMORY, "the model needs more memory than is allowed");
+    utf8_make_printable(architecture);
+    model->architecture = architecture;
     if (set_quantization(model, err) < 0 || add_facts(model, split, err) < 0)
         return -1;
     return model_finish(model, err);

@@ -4,6 +4,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/bytes.h"
 #include "compress/base/glob.h"
+#include "compress/base/utf8.h"
 #include "compress/graph/arch.h"
 
 #include <inttypes.h>
@@ -75,9 +76,10 @@ int model_add_fact(struct model *model, const char *key, const char *value, stru
     if (!model->facts)
         model->facts = ARENA_ARRAY(model->arena, struct model_fact, FACTS_MAX);
     const char *own_key = arena_strdup(model->arena, key);
-    const char *own_value = arena_strdup(model->arena, value);
+    char *own_value = arena_strdup(model->arena, value);
     if (!model->facts || !own_key || !own_value)
         return err_set(err, ERR_NO_MEMORY, "the model's facts need too much memory");
+    utf8_make_printable(own_value); /* it may come from a file and go to a terminal */
     if (model->fact_count < FACTS_MAX)
         model->facts[model->fact_count++] = (struct model_fact){own_key, own_value};
     return 0;

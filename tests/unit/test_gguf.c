@@ -169,7 +169,8 @@ static struct model *open_one(struct memfiles *files, struct resolver **ret, str
     return model;
 }
 
-/* Nothing but an architecture, or not even that; a vocabulary known from the embedding alone. */
+/* Nothing but an architecture, or one that would clear the screen; a vocabulary known from the
+ * embedding alone. */
 static void incomplete_files(void **state) {
     struct memfiles files = {.lone = true};
     struct resolver *resolver;
@@ -189,10 +190,13 @@ static void incomplete_files(void **state) {
     resolver_close(resolver);
     memfiles_free(&files);
     files.lone = true;
-    tinygguf_start(&b, 3, 0, 1);
-    tinygguf_u32(&b, ".vocab_size", 99);
+    tinygguf_start(&b, 3, 0, 3);
+    tinygguf_text(&b, "general.architecture", "\x1b[2J");
+    tinygguf_text(&b, "general.name", "\x1b[2J");
+    tinygguf_u32(&b, "?[2J.vocab_size", 99);
     model = open_one(&files, &resolver, &b);
-    CHECK_TEXT(model->architecture, "");
+    CHECK_TEXT(model->architecture, "?[2J");
+    CHECK_TEXT(fact(model, "name"), "?[2J");
     CHECK_TEXT(fact(model, "vocab_size"), "99");
     CHECK_UINT(model->tensor_count, 0);
     model_free(model);

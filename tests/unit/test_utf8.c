@@ -56,10 +56,30 @@ static void malformed(void **state) {
     CHECK(utf8_valid("na\xc3\xafve \xf0\x9f\x98\x80", 11));
 }
 
+static void printable(void **state) {
+    static const struct {
+        const char *text, *printed;
+    } rows[] = {
+        {"plain, na\xc3\xafve \xf0\x9f\x98\x80", "plain, na\xc3\xafve \xf0\x9f\x98\x80"},
+        {"\x1b[2J\n\x7f", "?[2J??"},
+        {"\xc2\x9b[2J", "??[2J"}, /* CSI as one C1 control */
+        {"\xc2\xa0", "\xc2\xa0"},
+        {"\xff\xe2\x82", "???"},
+        {"", ""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s", rows[i].text);
+        utf8_make_printable(text);
+        CHECK_TEXT(text, rows[i].printed);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_code_points),
         cmocka_unit_test(malformed),
+        cmocka_unit_test(printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
