@@ -5,6 +5,7 @@
 #include "api/http/server.h"
 #include "compress/base/log.h"
 #include "compress/kernels/kernels.h"
+#include "compress/tensor/blas.h"
 #include "compressd_version.h"
 #include "daemon/config.h"
 #include "daemon/sink.h"
@@ -139,6 +140,8 @@ static int serve(int argc, const char *const *argv) {
         goto out;
     }
     kernels_init();
+    if (!blas_facts()->sound) /* an OpenBLAS that computes wrong results on this processor */
+        log_line(LOG_LEVEL_WARN, "OpenBLAS failed its check: %s", blas_facts()->text);
     if (store_open(config.data, &store, &err) < 0)
         goto out;
     blobs_set_low_water(store->blobs, config.low_water);

@@ -2,6 +2,7 @@
  * wrong. */
 #include "compress/kernels/kernels.h"
 #include "compress/recipe/recipe.h"
+#include "compress/tensor/blas.h"
 #include "compressd_version.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
@@ -32,6 +33,8 @@ static void check_here(struct doctor *d) {
     snprintf(text, sizeof text, "compressctl %s, %ld cores, instruction set %s", COMPRESSD_VERSION,
              sysconf(_SC_NPROCESSORS_ONLN), kernels_isa());
     say(d, "this machine", true, text);
+    const struct blas_facts *blas = blas_facts();
+    say(d, "OpenBLAS", blas->sound, blas->text);
 }
 
 /* GET as text; NULL when it did not work (and was said). */

@@ -6,6 +6,7 @@
 #include "compress/base/limits.h"
 #include "compress/kernels/cpu.h"
 #include "compress/kernels/kernels.h"
+#include "compress/tensor/blas.h"
 #include "compressd_version.h"
 
 #include <pthread.h>
@@ -49,7 +50,7 @@ int capabilities_version(struct request *r, struct err *err) {
             jbuf_string(&b, features[i].name);
     jbuf_array_end(&b);
     jbuf_kv_string(&b, "instruction_set", kernels_isa());
-    jbuf_kv_string(&b, "blas", NULL); /* nothing multiplies matrices yet */
+    jbuf_kv_string(&b, "blas", blas_facts()->text);
     view_limits(&b, &r->service->options);
     jbuf_object_end(&b);
     return reply_json(r, 200, &b, err);

@@ -4,6 +4,7 @@
 #include "compress/base/jspec.h"
 #include "compress/kernels/cpu.h"
 #include "compress/kernels/kernels.h"
+#include "compress/tensor/blas.h"
 #include "compressd_version.h"
 
 #include <math.h>
@@ -160,7 +161,7 @@ static void print_environment(const struct report *r, struct jbuf *b) {
     jbuf_kv_string(b, "version", COMPRESSD_VERSION);
     jbuf_kv_string(b, "cpu", cpu_name(cpu, sizeof cpu));
     jbuf_kv_string(b, "instruction_set", kernels_isa());
-    jbuf_kv_string(b, "blas", NULL); /* no stage multiplied matrices */
+    jbuf_kv_string(b, "blas", blas_facts()->text);
     jbuf_kv_uint(b, "threads", r->threads);
     jbuf_object_end(b);
 }
