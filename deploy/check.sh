@@ -98,14 +98,17 @@ step() {
     return 1
 }
 
-# build NAME OPTION...: configures and builds $dir/NAME.
+# build NAME OPTION...: configures and builds $dir/NAME. Not all options take on a second
+# configuration, so other options than last time mean a fresh folder.
 build() {
     built=$dir/$1
     shift
-    if [ -f "$built/build.ninja" ]; then
-        set -- --reconfigure "$@"
+    if [ ! -f "$built/build.ninja" ] || [ "$(cat "$built/options" 2>/dev/null)" != "$*" ]; then
+        rm -rf "$built"
+        meson setup "$built" . "$@" || return 1
+        printf '%s\n' "$*" >"$built/options"
     fi
-    meson setup "$built" . "$@" && ninja -C "$built" -j "$jobs"
+    ninja -C "$built" -j "$jobs"
 }
 
 # The same with another compiler; in a shell of its own, so that CC is forgotten.
