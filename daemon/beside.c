@@ -1,7 +1,7 @@
 /* mkdtemp, rename, remove. */
 #include "daemon/beside.h"
 
-#include "compress/base/dirfiles.h"
+#include "compress/base/fdsink.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -2,6 +2,7 @@
  * compress: the whole job on this machine, without a server. Plan, write beside the output, verify,
  * rename.
  */
+#include "compress/base/dir_outputs.h"
 #include "compress/base/dirfiles.h"
 #include "compress/base/limits.h"
 #include "compress/formats/format.h"

@@ -5,7 +5,7 @@
  * states; a transfer that breaks is resumed where it stopped. The model's headers are then read by
  * the same code that will be asked to load it. OUT appears only when all that is true.
  */
-#include "compress/base/dirfiles.h"
+#include "compress/base/dir_outputs.h"
 #include "compress/formats/format.h"
 #include "daemon/beside.h"
 #include "daemon/ctl_server.h"

@@ -6,6 +6,7 @@
  * Then one request makes the model of the blobs.
  */
 #include "compress/base/dirfiles.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/limits.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"

@@ -1,5 +1,5 @@
 /* recipes: the built-in presets, one of them, or the language itself as a JSON Schema. */
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/recipe/recipe.h"
 #include "daemon/ctl_out.h"
 #include "daemon/ctl_verbs.h"

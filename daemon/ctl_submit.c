@@ -3,6 +3,7 @@
 #include "daemon/ctl_verbs.h"
 
 #include "compress/base/dirfiles.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/limits.h"
 
 #include <stdlib.h>

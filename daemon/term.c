@@ -1,7 +1,7 @@
 /* Progress: a short history gives the rate, the style decides what is printed when. */
 #include "daemon/term.h"
 
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 
 #include <math.h>
 #include <stdarg.h>

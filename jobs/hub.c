@@ -4,7 +4,7 @@
  */
 #include "jobs/hub.h"
 
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/log.h"
 #include "jobs/job.h"
 #include "storage/tables/events_tbl.h"

@@ -3,7 +3,7 @@
  * and appends its event in one transaction. See engine.h.
  */
 #include "compress/base/counters.h"
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "jobs/engine_private.h"
 #include "jobs/job.h"
 #include "storage/tables/events_tbl.h"

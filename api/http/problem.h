@@ -11,7 +11,7 @@
 #define API_HTTP_PROBLEM_H
 
 #include "compress/base/err.h"
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/violations.h"
 
 struct problem_rule {

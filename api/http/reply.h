@@ -10,7 +10,7 @@
 
 #include "compress/base/digest.h"
 #include "compress/base/err.h"
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 
 #include <stdbool.h>
 #include <stddef.h>

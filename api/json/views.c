@@ -2,6 +2,7 @@
 #include "api/json/views.h"
 
 #include "compress/base/err.h"
+#include "compress/base/jspec.h"
 #include "compress/base/log.h"
 
 #include <stdio.h>

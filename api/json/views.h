@@ -8,7 +8,7 @@
 #ifndef API_JSON_VIEWS_H
 #define API_JSON_VIEWS_H
 
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "storage/tables/jobs_tbl.h"
 #include "storage/tables/models_tbl.h"
 

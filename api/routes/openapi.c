@@ -9,6 +9,7 @@
 #include "api/http/router.h"
 #include "api/routes/routes.h"
 #include "api/routes/schemas.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/jspec.h"
 #include "compress/recipe/recipe.h"
 #include "compressd_version.h"

@@ -7,7 +7,7 @@
 #define COMPRESS_BASE_PROBLEMDOC_H
 
 #include "compress/base/err.h"
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/violations.h"
 
 /* Inside an open object. `list` may be NULL or empty: then what err itself names (pointer, tensor,

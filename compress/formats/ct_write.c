@@ -2,7 +2,7 @@
 #include "compress/formats/ct_write.h"
 
 #include "compress/base/arena.h"
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/strmap.h"
 #include "compress/formats/ct_read.h"
 #include "compress/graph/arch.h"

@@ -4,7 +4,7 @@
 
 #include "compress/base/arena.h"
 #include "compress/base/bytes.h"
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/strmap.h"
 #include "compress/formats/config_edit.h"
 #include "compress/formats/ct.h"

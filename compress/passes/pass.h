@@ -12,6 +12,7 @@
 #ifndef COMPRESS_PASSES_PASS_H
 #define COMPRESS_PASSES_PASS_H
 
+#include "compress/base/jbuf.h"
 #include "compress/base/jspec.h"
 #include "compress/base/violations.h"
 #include "compress/graph/model.h"

@@ -1,7 +1,7 @@
 /* Inspection: what the headers say, summed up. */
 #include "compress/recipe/inspect.h"
 
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/formats/format.h"
 #include "compress/graph/arch.h"
 

@@ -1,7 +1,7 @@
 /* Printing the report: one function per part of it. */
 #include "compress/report/report.h"
 
-#include "compress/base/jspec.h"
+#include "compress/base/jbuf.h"
 #include "compress/kernels/cpu.h"
 #include "compress/kernels/kernels.h"
 #include "compress/tensor/blas.h"

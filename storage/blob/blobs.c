@@ -8,8 +8,8 @@
 #include "storage/blob/blobs.h"
 
 #include "compress/base/counters.h"
-#include "compress/base/dirfiles.h"
 #include "compress/base/fdsink.h"
+#include "compress/base/fdsource.h"
 #include "compress/base/limits.h"
 #include "storage/blob/blobs_private.h"
 #include "storage/db/stmt.h"

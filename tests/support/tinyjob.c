@@ -1,6 +1,7 @@
 /* See tinyjob.h. */
 #include "tests/support/tinyjob.h"
 
+#include "compress/base/dir_outputs.h"
 #include "compress/base/dirfiles.h"
 
 #include <string.h>

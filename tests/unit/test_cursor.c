@@ -1,5 +1,6 @@
 /* Names, and cursors that are bound to what they were made with. */
 #include "api/routes/cursor.h"
+#include "compress/base/jbuf.h"
 #include "compress/base/jspec.h"
 #include "tests/support/check.h"
 

@@ -2,6 +2,7 @@
 #include "compress/recipe/emit.h"
 #include "tests/support/check.h"
 
+#include "compress/base/dir_outputs.h"
 #include "compress/base/dirfiles.h"
 #include "compress/recipe/plan.h"
 #include "tests/support/tempdir.h"

@@ -1,5 +1,6 @@
 /* THE table covers every error code, with sensible statuses; documents and pages. */
 #include "api/http/problem.h"
+#include "compress/base/jspec.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>

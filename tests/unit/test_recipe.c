@@ -2,6 +2,7 @@
 #include "compress/recipe/recipe.h"
 #include "tests/support/check.h"
 
+#include "compress/base/jbuf.h"
 #include "compress/base/jspec.h"
 #include "compress/base/limits.h"
 

@@ -1,6 +1,7 @@
 /* Domain structs as JSON: every field, nulls where there is nothing, escapes. */
 #include "api/json/views.h"
 #include "compress/base/err.h"
+#include "compress/base/jspec.h"
 #include "tests/support/check.h"
 
 #include <stdlib.h>
