@@ -39,6 +39,8 @@ int ct_adapt(const struct model *model, const struct tensor *tensor, bool bare,
     if (tensor->rank != 2)
         return refuse(list, ERR_MISFIT, pointer, tensor, "f16",
                       "only weights of two dimensions can be quantized in safetensors");
+    if (tensor->dims[0] == 0 || tensor->dims[1] == 0)
+        return refuse(list, ERR_MISFIT, pointer, tensor, "f16", "the tensor is empty");
     if (!tensor->is_linear && !bare)
         return refuse(
             list, ERR_MISFIT, pointer, tensor, "f16",

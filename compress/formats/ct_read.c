@@ -30,6 +30,9 @@ struct note_walk {
 };
 
 static int read_group(void *ctx, const char *key, struct json_t *group);
+static int read_ignore(const struct json_t *list, struct arena *arena, struct ct_source *to,
+                       struct err *err);
+static bool is_ignored(const struct ct_source *from, const char *base);
 static bool known_format(const char *format);
 static int read_scheme(const struct json_t *value, struct encoding *ret);
 static int read_note_tensor(void *ctx, const char *name, struct json_t *index);
@@ -76,6 +79,8 @@ int ct_read_config(const struct json_t *config, struct arena *arena, struct ct_s
     }
     if ((!ours || walk.bad_format) && !out.opaque)
         return err_set(err, ERR_NO_MEMORY, "no memory for the quantization's name");
+    if (ours && read_ignore(json_get(config, "ignore"), arena, &out, err) < 0)
+        return -1;
     *ret = out;
     return 0;
 }
@@ -137,7 +142,7 @@ int ct_fold(struct ct_source *from, const struct model *model, struct ct_raw *ra
     snprintf(base, sizeof base, "%.*s", (int)(words ? len - 7 : len), data->name);
     uint32_t stated = from->names ? strmap_get(from->names, base) : STRMAP_NONE;
     struct ct_raw *scale = companion(raw, names, base, "_scale");
-    if ((from->names && stated == STRMAP_NONE) || (!scale && !words))
+    if ((from->names && stated == STRMAP_NONE) || (!scale && !words) || is_ignored(from, base))
         return 0;
     if (!scale)
         return misshapen(model, &raw[i], base, "it has no scale", err);
@@ -253,6 +258,32 @@ static int read_group(void *ctx, const char *key, struct json_t *group) {
     if (json_is(json_get(group, "input_activations"), JSPEC_OBJECT))
         walk->to->activations = true;
     return 0;
+}
+
+/* Exact names alone: patterns matter where modules are chosen, and pieces speak for themselves. */
+static int read_ignore(const struct json_t *list, struct arena *arena, struct ct_source *to,
+                       struct err *err) {
+    size_t count = json_is(list, JSPEC_ARRAY) ? json_array_len(list) : 0;
+    to->ignore = ARENA_NEW(arena, struct strmap);
+    if (to->ignore)
+        strmap_init(to->ignore, arena);
+    for (size_t i = 0; to->ignore && i < count; i++) {
+        const char *name = json_text(json_array_at(list, i));
+        const char *copy = name ? arena_strdup(arena, name) : "";
+        if (!copy || strmap_put(to->ignore, copy, 0) < 0)
+            to->ignore = NULL;
+    }
+    return to->ignore ? 0 : err_set(err, ERR_NO_MEMORY, "no memory for the ignored modules");
+}
+
+static bool is_ignored(const struct ct_source *from, const char *base) {
+    char module[NAME_MAX_BYTES];
+    size_t len = strlen(base), tail = strlen(".weight");
+    if (!from->ignore || len <= tail || strcmp(base + len - tail, ".weight") != 0)
+        return false;
+    memcpy(module, base, len - tail);
+    module[len - tail] = 0;
+    return strmap_get(from->ignore, module) != STRMAP_NONE;
 }
 
 static bool known_format(const char *format) {

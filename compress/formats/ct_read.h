@@ -27,6 +27,8 @@ struct ct_source {
     const char *opaque; /* a sentence: why it cannot be decoded; or NULL */
     bool activations;   /* input activations are quantized at run time */
     unsigned bits;      /* the only width that occurs, or 0: several or unknown */
+    /* From a configuration: modules that are not quantized, by exact name; or NULL. */
+    struct strmap *ignore;
     /* From a note: the tensors it names, and each one's encoding (scale dtype aside). NULL from a
      * configuration: whatever looks like a quantized weight is one. */
     struct strmap *names;

@@ -378,7 +378,8 @@ void st_call_matrices_linear(struct model *model) {
         struct tensor *t = &model->tensors[i];
         bool number =
             t->stored.codec->family != CODEC_PLAIN || dtype_row(t->stored.dtype)->is_float;
-        if (t->rank == 2 && number && !t->is_embedding && !(t->role & (ROLE_EMBED | ROLE_NORM)))
+        if (t->rank == 2 && t->elements && number && !t->is_embedding &&
+            !(t->role & (ROLE_EMBED | ROLE_NORM)))
             t->is_linear = true;
     }
 }

@@ -104,7 +104,9 @@ int model_finish(struct model *model, struct err *err) {
     uint64_t weight[DTYPE_COUNT] = {0};
     bool has_head = false, has_embedding = false;
     for (size_t i = 0; i < model->tensor_count; i++) {
-        const struct tensor *t = &model->tensors[i];
+        struct tensor *t = &model->tensors[i];
+        if (t->elements == 0)
+            t->is_linear = t->is_embedding = false; /* nothing to quantize */
         if (is_buffer(t))
             continue;
         uint64_t sum;

@@ -3,6 +3,7 @@
 
 #include "compress/base/arena.h"
 #include "compress/formats/format.h"
+#include "compress/graph/tensor_reader.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 /* Larger outputs are not made: a small header can promise much padding. */
 #define OUTPUT_BYTES_MAX (4 * MIB)
+#define READ_ELEMENTS_MAX 65536
 
 #define PROMISE(truth, ...)                                  \
     do {                                                     \
@@ -62,8 +64,36 @@ static void want(struct model *model, const char *scheme, struct violations *lis
     }
 }
 
+/* Small tensors, whole: whatever the header says, reading stays within the files. */
+static void read_tensors(const struct model *model) {
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        const struct tensor *t = &model->tensors[i];
+        const struct encoding *e = &t->stored;
+        if (t->elements == 0 || t->elements > READ_ELEMENTS_MAX ||
+            (e->codec->family == CODEC_PLAIN && !dtype_row(e->dtype)->is_float) ||
+            !codec_can_decode(e->codec))
+            continue;
+        struct err err = ERR_INIT;
+        struct tensor_reader *reader = NULL;
+        if (tensor_reader_open(model, t, &reader, &err) < 0) {
+            check_reason(&err);
+            continue;
+        }
+        uint64_t rows, cols;
+        tensor_matrix(t, e, &rows, &cols);
+        void *raw = malloc(rows * tensor_reader_row_bytes(reader));
+        float *x = malloc(rows * cols * sizeof *x);
+        PROMISE(raw && x, "no memory");
+        if (tensor_reader_rows(reader, 0, rows, raw, x, &err) < 0)
+            check_reason(&err);
+        tensor_reader_close(reader);
+        free(raw);
+        free(x);
+    }
+}
+
 /* The file in memory; weights are zeros. */
-static uint8_t *render(const struct layout_file *file, const uint8_t *source, size_t source_len) {
+static uint8_t *render(const struct layout_file *file, const struct model *model) {
     uint8_t *bytes = calloc(file->bytes ? file->bytes : 1, 1);
     uint64_t at = 0;
     PROMISE(bytes, "no memory");
@@ -73,9 +103,14 @@ static uint8_t *render(const struct layout_file *file, const uint8_t *source, si
         if (s->kind == SEGMENT_LITERAL)
             memcpy(bytes + at, s->literal, s->bytes);
         if (s->kind == SEGMENT_COPY) {
-            PROMISE(s->offset <= source_len && s->bytes <= source_len - s->offset,
+            struct source *source = NULL;
+            struct err err = ERR_INIT;
+            PROMISE(s->resolver_index < model->resolver->count &&
+                        model->resolver->ops->open(model->resolver, s->resolver_index, &source,
+                                                   &err) == 0 &&
+                        source_read(source, s->offset, bytes + at, s->bytes, &err) == 0,
                     "a copy from beyond the source");
-            memcpy(bytes + at, source + s->offset, s->bytes);
+            source_close(source);
         }
         at += s->bytes;
     }
@@ -83,25 +118,37 @@ static uint8_t *render(const struct layout_file *file, const uint8_t *source, si
     return bytes;
 }
 
-static void reopen(const struct model *model, const struct layout_file *file,
-                   const uint8_t *bytes) {
+static void reopen(const struct model *model, const struct layout *layout) {
     const struct format *format = format_by_name(model->format->writes_as);
-    struct resolver_file listed = {file->path, file->bytes};
-    const void *data = bytes;
+    struct resolver_file *listed = calloc(layout->count + 1, sizeof *listed);
+    const void **data = calloc(layout->count + 1, sizeof *data);
+    PROMISE(listed && data, "no memory");
+    for (size_t i = 0; i < layout->count; i++) {
+        listed[i] = (struct resolver_file){layout->files[i].path, layout->files[i].bytes};
+        data[i] = render(&layout->files[i], model);
+    }
     struct err err = ERR_INIT;
-    struct resolver *files = resolver_over_memory(&listed, &data, 1, true);
+    struct resolver *files = resolver_over_memory(listed, data, layout->count, layout->lone);
     PROMISE(files && format, "no memory");
     PROMISE(format->sniff(files, &err), "the output is not recognised as %s", format->name);
     struct model *again = open_as(format, files, &err);
     PROMISE(again, "the output does not open: %s", err.text);
-    PROMISE(again->tensor_count == model->tensor_count, "the output has %zu tensors instead of %zu",
-            again->tensor_count, model->tensor_count);
-    PROMISE(again->parameters == model->parameters, "the output has other parameters");
+    /* In a folder, tensors that only look like pieces of a quantized weight may become one. */
+    if (layout->lone) {
+        PROMISE(again->tensor_count == model->tensor_count,
+                "the output has %zu tensors instead of %zu", again->tensor_count,
+                model->tensor_count);
+        PROMISE(again->parameters == model->parameters, "the output has other parameters");
+    }
     model_free(again);
     resolver_close(files);
+    for (size_t i = 0; i < layout->count; i++)
+        free((void *)(uintptr_t)data[i]);
+    free(data);
+    free(listed);
 }
 
-static void lay_out(struct model *model, const char *scheme, const uint8_t *data, size_t len) {
+static void lay_out(struct model *model, const char *scheme) {
     static const struct output_facts facts = {"fuzz", "{}", NULL};
     struct arena *arena = arena_new(64 * MIB);
     PROMISE(arena, "no memory");
@@ -114,37 +161,47 @@ static void lay_out(struct model *model, const char *scheme, const uint8_t *data
     if (model->format->lay_out(model, &facts, &layout, &list, &err) < 0) {
         check_reason(&err);
     } else {
-        PROMISE(layout.lone && layout.count == 1, "a lone file became %zu files", layout.count);
-        if (layout.bytes <= OUTPUT_BYTES_MAX) {
-            uint8_t *bytes = render(&layout.files[0], data, len);
-            reopen(model, &layout.files[0], bytes);
-            free(bytes);
-        }
+        PROMISE(!layout.lone || layout.count == 1, "a lone file became %zu files", layout.count);
+        if (layout.bytes <= OUTPUT_BYTES_MAX)
+            reopen(model, &layout);
     }
     arena_free(arena);
 }
 
-void fuzz_model(const char *name, const char *path, const char *const *schemes, const uint8_t *data,
-                size_t len) {
+static void run(const char *name, const char *scheme, struct resolver *files) {
     const struct format *format = format_by_name(name);
-    struct resolver_file listed = {path, len};
-    const void *bytes = data;
     struct err err = ERR_INIT;
-    size_t scheme_count = 0;
-    while (schemes[scheme_count])
-        scheme_count++;
-    struct resolver *files = resolver_over_memory(&listed, &bytes, 1, true);
     PROMISE(files && format, "no memory, or no format %s", name);
     PROMISE(scheme_count > 0, "no schemes to ask for");
     format->sniff(files, &err);
     err_clear(&err);
     struct model *model = open_as(format, files, &err);
     if (model) {
+        read_tensors(model);
         if (model->tensor_count > 0)
-            lay_out(model, schemes[len % scheme_count], data, len);
+            lay_out(model, scheme);
     } else {
         check_reason(&err);
     }
     model_free(model);
     resolver_close(files);
+}
+
+static const char *scheme_of(const char *const *schemes, size_t turn) {
+    size_t count = 0;
+    while (schemes[count])
+        count++;
+    return schemes[turn % count];
+}
+
+void fuzz_model(const char *name, const char *path, const char *const *schemes, const uint8_t *data,
+                size_t len) {
+    struct resolver_file listed = {path, len};
+    const void *bytes = data;
+    run(name, scheme_of(schemes, len), resolver_over_memory(&listed, &bytes, 1, true));
+}
+
+void fuzz_model_folder(const char *name, const char *const *schemes, size_t turn,
+                       const struct resolver_file *files, const void *const *data, size_t count) {
+    run(name, scheme_of(schemes, turn), resolver_over_memory(files, data, count, false));
 }

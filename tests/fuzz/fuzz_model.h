@@ -1,6 +1,7 @@
 /*
- * What the fuzz targets of model formats share: open the bytes as a lone file, ask for another
- * encoding where the format allows one, lay the model out, and open what was laid out.
+ * What the fuzz targets of model formats share: open the bytes as a lone file or a folder, read
+ * small tensors, ask for another encoding where the format allows one, lay the model out, and open
+ * what was laid out.
  *
  * Aborts when a promise is broken: a failure without a reason or blamed on us, a layout that does
  * not add up, an output that its own reader refuses. Weights are not encoded (zeros stand for
@@ -9,6 +10,8 @@
 #ifndef TESTS_FUZZ_FUZZ_MODEL_H
 #define TESTS_FUZZ_FUZZ_MODEL_H
 
+#include "compress/base/files.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,5 +19,9 @@
  * one is taken by the input's length, so that all get their turn. */
 void fuzz_model(const char *format, const char *path, const char *const *schemes,
                 const uint8_t *data, size_t len);
+
+/* The same for a folder of files. `turn` chooses the scheme. */
+void fuzz_model_folder(const char *format, const char *const *schemes, size_t turn,
+                       const struct resolver_file *files, const void *const *data, size_t count);
 
 #endif

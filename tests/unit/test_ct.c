@@ -114,6 +114,9 @@ static void what_does_not(void **state) {
     f.tensor.rank = 3;
     refused(&f, false, int8, ERR_MISFIT, "two dimensions", "f16");
     f.tensor.rank = 2;
+    f.tensor.dims[0] = 0;
+    refused(&f, true, int8, ERR_MISFIT, "empty", "f16");
+    f.tensor.dims[0] = 20;
     f.tensor.is_linear = false;
     refused(&f, false, int8, ERR_MISFIT, "not the weight of a Linear", "f16");
     f.tensor.is_embedding = true;

@@ -64,6 +64,10 @@ static void understood(void **state) {
          CONFIG("pack-quantized", 4), 8, 4, "int4 channel symmetric", 1},
         {"x.weight I8 4x8\nx.weight_scale F16 4x1\ny I8 4x8\n", CONFIG("int-quantized", 8), 0, 0,
          "int8 channel symmetric", 2},
+        {"x.weight I8 4x8\nx.weight_scale F16 4x1\nkept.weight I8 4x8\nkept.weight_scale F16 4x1\n",
+         "{\"quantization_config\":{\"quant_method\":\"compressed-tensors\",\"ignore\":[7,"
+         "\"re:.*k\",\"kept\"]}}",
+         0, 0, "int8 channel symmetric", 3},
         {"x.weight F8_E4M3 4x8\nx.weight_scale F16 1\n", CONFIG("float-quantized", 8), 0, 0,
          "fp8_e4m3 tensor", 1},
         {"x.weight F8_E4M3 4x8\nx.weight_scale F16 4x1\n", CONFIG("naive-quantized", 8), 0, 0,
