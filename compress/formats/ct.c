@@ -20,6 +20,10 @@ int ct_adapt(const struct model *model, const struct tensor *tensor, bool bare,
     enum codec_family family = wanted->codec->family;
     if (model->opaque_quantization)
         return refuse(list, ERR_UNSUPPORTED, pointer, tensor, NULL, model->opaque_quantization);
+    const struct encoding *stored = &tensor->stored;
+    if (stored->codec->family == CODEC_PLAIN && !dtype_row(stored->dtype)->is_float)
+        return refuse(list, ERR_MISFIT, pointer, tensor, NULL,
+                      "integers are no weights: they are carried through as they are");
     if (family == CODEC_PLAIN) {
         if (dtype_row(wanted->dtype)->safetensors)
             return 0;

@@ -160,7 +160,7 @@ static const struct arch_pattern t5[] = {
     SMALL_TENSORS,
     EMBEDDING("shared.weight", ROLE_EMBED),
     EMBEDDING("*embed_tokens.weight", ROLE_EMBED),
-    EMBEDDING("*relative_attention_bias.weight", ROLE_OTHER),
+    EMBEDDING("*relative_attention_bias.weight", ROLE_EMBED),
     LINEAR("lm_head.weight", ROLE_HEAD),
     LINEAR("*block.#.layer.#.SelfAttention.[qkv].weight", ROLE_ATTN_QKV),
     LINEAR("*block.#.layer.#.SelfAttention.o.weight", ROLE_ATTN_OUT),

@@ -61,7 +61,7 @@ static const struct want names[] = {
     {"distilbert", "distilbert.transformer.layer.0.ffn.lin2.weight", 2, ROLE_MLP, true, false},
     {"t5", "encoder.block.0.layer.0.SelfAttention.q.weight", 2, ROLE_ATTN_QKV, true, false},
     {"t5", "decoder.block.0.layer.2.DenseReluDense.wi_0.weight", 2, ROLE_MLP, true, false},
-    {"t5", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 2, ROLE_OTHER,
+    {"t5", "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight", 2, ROLE_EMBED,
      false, true},
     {"vit", "vit.encoder.layer.0.attention.attention.value.weight", 2, ROLE_ATTN_QKV, true, false},
     {"clip", "text_model.encoder.layers.0.mlp.fc2.weight", 2, ROLE_MLP, true, false},

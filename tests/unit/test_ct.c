@@ -20,6 +20,7 @@ static void build(struct fixture *f, const char *type) {
     f->tensor = (struct tensor){.name = "model.layers.0.mlp.up_proj.weight",
                                 .component = "",
                                 .role = ROLE_MLP,
+                                .stored = encoding_plain(DTYPE_BF16),
                                 .is_linear = true,
                                 .rank = 2};
     f->tensor.dims[0] = 20;
@@ -127,6 +128,9 @@ static void what_does_not(void **state) {
     accepted(&f, false, int8);
     f.model.tied_embeddings = true;
     refused(&f, false, int8, ERR_MISFIT, "tied", "f16");
+    f.tensor.stored = encoding_plain(DTYPE_I64);
+    refused(&f, false, encoding_plain(DTYPE_F16), ERR_MISFIT, "integers", NULL);
+    f.tensor.stored = encoding_plain(DTYPE_F16);
     f.tensor.component = "unet";
     refused(&f, false, int8, ERR_MISFIT, "diffusers", "f16");
     f.model.opaque_quantization = "gptq it is";
