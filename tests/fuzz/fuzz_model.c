@@ -172,7 +172,6 @@ static void run(const char *name, const char *scheme, struct resolver *files) {
     const struct format *format = format_by_name(name);
     struct err err = ERR_INIT;
     PROMISE(files && format, "no memory, or no format %s", name);
-    PROMISE(scheme_count > 0, "no schemes to ask for");
     format->sniff(files, &err);
     err_clear(&err);
     struct model *model = open_as(format, files, &err);
@@ -191,6 +190,7 @@ static const char *scheme_of(const char *const *schemes, size_t turn) {
     size_t count = 0;
     while (schemes[count])
         count++;
+    PROMISE(count > 0, "no schemes to ask for");
     return schemes[turn % count];
 }
 
