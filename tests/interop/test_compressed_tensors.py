@@ -49,6 +49,26 @@ CASES = {
         {"pack-quantized"},
         True,
     ),
+    "int8 channels, asymmetric": (
+        quantize("int8", symmetric=False),
+        {"pack-quantized"},
+        True,
+    ),
+    "int4 with attention in int8": (
+        quantize(
+            "int4",
+            granularity="group",
+            group_size=128,
+            keep=[{"match": "role:attn", "scheme": "int8"}],
+        ),
+        {"pack-quantized"},
+        True,
+    ),
+    "int8 with attention in fp8": (
+        quantize("int8", keep=[{"match": "role:attn", "scheme": "fp8_e4m3"}]),
+        {"pack-quantized", "float-quantized"},
+        False,
+    ),
     "int4 with attention in f16": (
         quantize(
             "int4",
