@@ -118,9 +118,12 @@ static void draw_bar(struct term *term, const struct progress_state *state, doub
         bar[i] = i < full ? '#' : '-';
     bar[BAR_CELLS] = 0;
     double eta = eta_of(state, rate);
-    if (eta >= 1) {
+    if (eta >= 1) { /* hundredths would promise more than an estimate keeps */
         char time[32];
-        snprintf(left, sizeof left, "%s left", term_seconds(eta, time, sizeof time));
+        if (eta < 10)
+            snprintf(time, sizeof time, "%.0f s", ceil(eta));
+        snprintf(left, sizeof left, "%s left",
+                 eta < 10 ? time : term_seconds(eta, time, sizeof time));
     }
     fprintf(term->out, "\r%-10s [%s] %3u %%  %11s  %s\033[K", state->stage, bar, percent,
             rate_text(state, rate, speed, sizeof speed), left);

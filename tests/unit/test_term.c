@@ -1,0 +1,110 @@
+/* Progress as a bar, as lines, as JSON; rates and times in words. */
+#include "daemon/term.h"
+#include "tests/support/check.h"
+
+#include "compress/base/jspec.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A stage of 100 MB at 10 MB/s, reported a hundred times a second. */
+static char *play(enum term_style style, double seconds) {
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    struct term *term = term_new(out, style);
+    struct progress_state s = {.stage = "verify",
+                               .unit = "bytes",
+                               .stages = 2,
+                               .stage_index = 1,
+                               .total = (uint64_t)(seconds * 1e7)};
+    for (double at = 0; at < seconds; at += 0.01) {
+        s.done = (uint64_t)(at * 1e7);
+        term_progress_at(term, &s, 1000 + at);
+    }
+    s.done = s.total;
+    term_progress_at(term, &s, 1000 + seconds);
+    term_free(term);
+    fclose(out);
+    return text;
+}
+
+static unsigned count(const char *text, const char *part) {
+    unsigned n = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        n++;
+    return n;
+}
+
+static void bar(void **state) {
+    char *text = play(TERM_BAR, 10);
+    CHECK(count(text, "\r") > 80 && count(text, "\r") < 110); /* ten a second */
+    CHECK_HOLDS(text, "verify     [############------------]  50 %      10 MB/s  5 s left");
+    CHECK_HOLDS(text, "[########################] 100 %");
+    CHECK_UINT(count(text, "\n"), 0);
+    CHECK_TEXT(text + strlen(text) - 4, "\r\033[K"); /* and is gone at the end */
+    free(text);
+}
+
+static void lines(void **state) {
+    char *text = play(TERM_LINES, 10);
+    CHECK_UINT(count(text, "\n"), 4);
+    CHECK_HOLDS(text, "verify: 25 %, 10 MB/s\n");
+    CHECK_HOLDS(text, "verify: 100 %, 10 MB/s\n");
+    CHECK_UINT(count(text, "\r"), 0);
+    free(text);
+    text = play(TERM_LINES, 0.5); /* a short stage says only that it is over */
+    CHECK_UINT(count(text, "\n"), 1);
+    free(text);
+}
+
+static void json(void **state) {
+    char *text = play(TERM_JSON, 10);
+    CHECK(count(text, "\n") >= 20 && count(text, "\n") <= 22); /* two a second, first and last */
+    char *last = NULL;
+    for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+        last = line;
+    struct json_t *object;
+    struct err err = ERR_INIT;
+    CHECK_OK(jspec_parse(last, strlen(last), &object, &err), &err);
+    CHECK_TEXT(json_text(json_get(object, "type")), "progress");
+    const struct json_t *data = json_get(object, "data");
+    int64_t done;
+    double rate;
+    CHECK(json_int(json_get(data, "done"), &done) && done == 100000000);
+    CHECK(json_number(json_get(data, "rate"), &rate));
+    CHECK_NUM(rate, 1e7, 1e6);
+    CHECK_TEXT(json_text(json_get(data, "unit")), "bytes");
+    jspec_free(object);
+    free(text);
+}
+
+static void silent(void **state) {
+    char *text = play(TERM_SILENT, 3);
+    CHECK_TEXT(text, "");
+    free(text);
+}
+
+static void words(void **state) {
+    char text[40];
+    CHECK_TEXT(term_bytes(7, text, sizeof text), "7 B");
+    CHECK_TEXT(term_bytes(999, text, sizeof text), "999 B");
+    CHECK_TEXT(term_bytes(1000, text, sizeof text), "1.0 kB");
+    CHECK_TEXT(term_bytes(999999, text, sizeof text), "1.0 MB");
+    CHECK_TEXT(term_bytes(1940000000, text, sizeof text), "1.9 GB");
+    CHECK_TEXT(term_bytes(812000, text, sizeof text), "812 kB");
+    CHECK_TEXT(term_count(4196608, text, sizeof text), "4.2 M");
+    CHECK_TEXT(term_count(12, text, sizeof text), "12");
+    CHECK_TEXT(term_seconds(0.137, text, sizeof text), "0.14 s");
+    CHECK_TEXT(term_seconds(12.4, text, sizeof text), "12 s");
+    CHECK_TEXT(term_seconds(59.7, text, sizeof text), "1 min 00 s");
+    CHECK_TEXT(term_seconds(3725, text, sizeof text), "1 h 02 min");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bar),    cmocka_unit_test(lines), cmocka_unit_test(json),
+        cmocka_unit_test(silent), cmocka_unit_test(words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
