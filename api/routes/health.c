@@ -3,6 +3,8 @@
 
 #include "api/http/request.h"
 #include "compress/base/counters.h"
+#include "storage/tables/jobs_tbl.h"
+#include "storage/tables/meta_tbl.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +19,12 @@ int health_alive(struct request *r, struct err *err) {
     return reply_static(r, 200, "application/json", alive, sizeof alive - 1);
 }
 
-/* Going through the writer is the proof that the database can be written. */
-static int nothing(struct db_conn *conn, struct request *r, struct err *err) {
-    (void)conn;
+/* The proof that the database can be written is a write that was committed. */
+static int probe(struct db_conn *conn, struct request *r, struct err *err) {
+    char now[24];
     (void)r;
-    (void)err;
-    return 0;
+    snprintf(now, sizeof now, "%lld", (long long)db_now_ms());
+    return meta_tbl_set(conn, META_READY_PROBE, now, err);
 }
 
 static int ready(struct request *r, struct err *err) {
@@ -39,7 +41,7 @@ int health_ready(struct request *r, struct err *err) {
         return err_set(err, ERR_NO_SPACE, "free disk space is below the low-water mark");
     if (writer_depth(service->store->writer) > READY_DEPTH_MAX)
         return err_set(err, ERR_OVERLOADED, "the database does not keep up");
-    return request_write(r, nothing, ready, err);
+    return request_write(r, probe, ready, err);
 }
 
 static void metric(FILE *out, const char *name, const char *kind, const char *help,
@@ -50,6 +52,15 @@ static void metric(FILE *out, const char *name, const char *kind, const char *he
 int health_metrics(struct request *r, struct err *err) {
     struct service *service = r->service;
     struct engine_info info = engine_info(service->engine);
+    int64_t queued = 0;
+    struct db_conn *conn = db_read_begin(service->store->db, err);
+    if (!conn)
+        return -1;
+    int counted = jobs_tbl_count(conn, "queued", &queued, err);
+    db_read_end(service->store->db, conn);
+    if (counted < 0)
+        return -1;
+    counter_set(COUNTER_JOBS_QUEUED, queued);
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);

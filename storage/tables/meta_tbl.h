@@ -10,6 +10,9 @@
 /* The cgroup's oom_kill counter at the last start. */
 #define META_OOM_KILLS "oom_kills"
 
+/* Time of the last readiness check, which is a write. */
+#define META_READY_PROBE "ready_probe"
+
 /* 1 found, 0 not, -1 err. */
 int meta_tbl_get(struct db_conn *conn, const char *key, struct arena *arena, const char **ret,
                  struct err *err);
