@@ -317,13 +317,13 @@ static bool gguf_stays_float(const char *name) {
 static bool meant_for(const struct applying *a, const struct tensor *tensor,
                       const struct rule *rule, bool named) {
     const struct encoding *stored = &tensor->stored;
-    if (tensor->elements == 0) /* nothing to encode, and its shape could not be read back */
-        return false;
     if (!stored->codec->is_quantized &&
         !(stored->codec->family == CODEC_PLAIN && dtype_row(stored->dtype)->is_float))
         return false;
     if (!a->gguf && rule->scheme->family == CODEC_PLAIN)
         return true;
+    if (tensor->elements == 0) /* nothing to encode, and its shape could not be read back */
+        return false;
     if (tensor->rank != 2 || tensor->role & (ROLE_NORM | ROLE_BIAS))
         return false;
     if (a->gguf)
