@@ -31,7 +31,8 @@ static const char *with_requantize(const char *text, struct arena *arena) {
         return text; /* the recipe's own reader says why */
     bool said = !json_is(object, JSPEC_OBJECT) || json_get(object, "requantize");
     jspec_free(object);
-    return said ? text : arena_printf(arena, "{\"requantize\":true,%s", strchr(text, '{') + 1);
+    const char *brace = said ? NULL : strchr(text, '{');
+    return brace ? arena_printf(arena, "{\"requantize\":true,%s", brace + 1) : text;
 }
 
 int ctl_recipe_load(const char *named, bool requantize, struct arena *arena,

@@ -116,7 +116,7 @@ int plans_make(struct plans *plans, const struct model_row *model, const struct 
                struct err *err) {
     if (plans_find(plans, model->version, recipe, arena, ret))
         return 0;
-    struct resolver *files;
+    struct resolver *files = NULL;
     if (plans_open_version(plans->store, model->version, &files, err) < 0)
         return -1;
     struct plan *plan = NULL;

@@ -508,8 +508,8 @@ int request_offload(struct request *r, request_step *work, request_step *then, s
     atomic_store(&r->wait_active, true);
     if (engine_offload(r->service->engine, &r->offload, err)) {
         atomic_store(&r->wait_active, false);
-        request_unref(r);
         request_awake(r);
+        request_unref(r);
         r->next = NULL;
         return -1;
     }

@@ -194,7 +194,7 @@ void server_stop(struct server *server) {
 
 static int open_socket(struct server *server, struct err *err) {
     const struct server_options *options = &server->service.options;
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof address;
     if (options->listen_fd >= 0) {
         server->listen_fd = options->listen_fd;

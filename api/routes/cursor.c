@@ -53,6 +53,7 @@ int cursor_read(const struct request *r, int64_t *ret_before, struct err *err) {
     long long before = 0;
     unsigned hash = 0;
     int used = 0;
+    // NOLINTNEXTLINE(cert-err34-c): as many digits as fit
     if (sscanf(text, "%16llx-%8x%n", (unsigned long long *)&before, &hash, &used) != 2 ||
         text[used] || before <= 0)
         return err_set(err, ERR_BAD_QUERY, "cursor: not one that this server gave out");

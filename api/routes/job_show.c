@@ -22,6 +22,7 @@ static bool parse_time(const char *text, int64_t *ret) {
     struct tm tm = {0};
     int used = 0, zone_hours = 0, zone_minutes = 0;
     double seconds = 0;
+    // NOLINTNEXTLINE(cert-err34-c): two or four digits fit
     if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
                &tm.tm_hour, &tm.tm_min, &seconds, &used) != 6)
         return false;
@@ -29,6 +30,7 @@ static bool parse_time(const char *text, int64_t *ret) {
     int sign = *zone == '-' ? -1 : 1;
     if (strcasecmp(zone, "Z") != 0) {
         int n = 0;
+        // NOLINTNEXTLINE(cert-err34-c): two digits fit
         if ((*zone != '+' && *zone != '-' && *zone != ' ') ||
             sscanf(zone + 1, "%2d:%2d%n", &zone_hours, &zone_minutes, &n) != 2 || zone[1 + n])
             return false;

@@ -75,7 +75,7 @@ int model_post(struct request *r, struct err *err) {
     const char *name = NULL;
     struct json_t *files = NULL;
     struct violations *list = request_violations(r);
-    struct intake *in;
+    struct intake *in = NULL;
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
     if (jspec_parse(r->body.text, r->body.len, &body, err))

@@ -276,7 +276,7 @@ static int take_escape(struct json_scan *s, uint32_t *ret, struct err *err) {
     }
     if (c != 'u')
         return json_scan_fail(s, err, "a string holds an unknown escape");
-    uint32_t high, low;
+    uint32_t high = 0, low = 0;
     if (take_hex4(s, &high, err) < 0)
         return -1;
     if (high >= 0xd800 && high < 0xdc00) {

@@ -125,6 +125,7 @@ static void count_tensor(struct footprint *f, const struct tensor *tensor, unsig
 static void count_segment(struct footprint *f, const struct segment *s, struct small *small,
                           unsigned threads) {
     if (is_encoded(s)) {
+        assert(s->tensor); /* only a part of a tensor is ever encoded */
         if (!small->segments++)
             count_tensor(f, s->tensor, threads);
         if (s->part == PART_DATA)
