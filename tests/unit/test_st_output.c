@@ -6,6 +6,7 @@
 #include "compress/formats/ct_read.h"
 #include "compress/formats/st_output.h"
 #include "compress/graph/tensor_reader.h"
+#include "tests/support/allocfail.h"
 #include "tests/support/check.h"
 #include "tests/support/memfiles.h"
 
@@ -409,6 +410,52 @@ static void removed_tensors_are_not_written(void **state) {
     drop(&r);
 }
 
+/* Opening, asking and laying out under a failing allocation: a reason, and nothing lost. */
+static void every_allocation_may_fail(void **state) {
+    struct run r = {0};
+    memfiles_model(&r.in, "model.safetensors", "odd U8 2\n" LAYER(0) "lm_head.weight F16 11x32\n",
+                   "{\"format\":\"pt\"}");
+    memfiles_text(&r.in, "config.json", CONFIG);
+    memfiles_text(&r.in, "README.md", "# x\n");
+    struct resolver *files = memfiles_resolver(&r.in);
+    bool failed = true;
+    for (unsigned n = 0; failed; n++) {
+        struct model *model = NULL;
+        struct err err = ERR_INIT;
+        struct arena *arena = NULL;
+        allocfail_arm(n);
+        int rc = format_open(files, &model, &err);
+        if (rc == 0) {
+            arena = arena_new(1 << 20);
+            rc = arena ? 0 : err_set(&err, ERR_NO_MEMORY, "no arena");
+        }
+        if (rc == 0) {
+            static const struct output_facts facts = {"test", "{}", NULL};
+            struct layout layout;
+            struct violations list;
+            layout_init(&layout, arena);
+            violations_init(&list, arena);
+            for (size_t i = 0; i < model->tensor_count; i++) {
+                struct tensor *t = &model->tensors[i];
+                struct encoding e = scheme("int8", GRANULARITY_CHANNEL, 0, true, false);
+                if (t->is_linear && !(t->role & ROLE_HEAD) &&
+                    st_adapt(model, t, &e, "", &list) == 0)
+                    t->wanted = e;
+            }
+            rc = st_lay_out(model, &facts, &layout, &list, &err);
+        }
+        failed = allocfail_disarm();
+        if (rc < 0) /* in the middle of a string jansson takes lack of memory for bad syntax */
+            CHECK(failed && (err.code == ERR_NO_MEMORY || err.code == ERR_BAD_JSON));
+        else if (!failed)
+            CHECK(n > 20);
+        model_free(model);
+        arena_free(arena);
+    }
+    resolver_close(files);
+    memfiles_free(&r.in);
+}
+
 static void output_paths(void **state) {
     static const char *const rows[][2] = {
         {"pytorch_model.bin", "model.safetensors"},
@@ -438,6 +485,7 @@ int main(void) {
         cmocka_unit_test(a_pipeline_keeps_its_parts),
         cmocka_unit_test(names_may_not_meet),
         cmocka_unit_test(removed_tensors_are_not_written),
+        cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(output_paths),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
