@@ -215,9 +215,10 @@ static int read_file(struct opening *o, size_t resolver_index, const char *compo
 }
 
 /*
- * Beside a main file there may be variants of it in the same folder: other precisions, other
- * splits. A file is one when the main file exists and its first tensor is in the main file too;
- * runtimes read the main file then.
+ * Beside a main file there may be others in the same folder: variants of it in another precision,
+ * the same weights under another project's names, adapters. Where a configuration says that a
+ * runtime will come, it reads the main file alone, and so do we. In a bare folder a file is left
+ * aside when its first tensor is in the main file too.
  */
 static int drop_variants(const struct model *model, const char *folder, bool *chosen,
                          struct err *err) {
@@ -234,6 +235,13 @@ static int drop_variants(const struct model *model, const char *folder, bool *ch
         others += chosen[i] && i != main_file;
     if (main_file == SIZE_MAX || others == 0)
         return 0;
+    char config[LIMIT_PATH_BYTES + 16];
+    snprintf(config, sizeof config, "%sconfig.json", folder);
+    if (resolver_find(files, config) != SIZE_MAX) {
+        for (size_t i = 0; i < files->count; i++)
+            chosen[i] = i == main_file;
+        return 0;
+    }
     struct strmap names;
     struct safetensors_header header;
     strmap_init(&names, model->arena);

@@ -3,9 +3,10 @@
  * diffusers folder (model_index.json; one component per subfolder that holds weights).
  *
  * Which files are the model's: with an index, those it names, and its weight_map must agree with
- * the shards' headers to the tensor; without one, every .safetensors of the folder, except those
- * that repeat tensors of the folder's main file (variants such as model.fp16.safetensors). The rest
- * is for st_output to copy or to leave out.
+ * the shards' headers to the tensor; without one, beside a config.json the main file
+ * (model.safetensors, diffusion_pytorch_model.safetensors) when there is one, else every
+ * .safetensors of the folder, except those that repeat tensors of the main file. The rest is for
+ * st_output to copy or to leave out.
  *
  * Quantized weights in compressed-tensors' layouts become one tensor each (ct_read.h).
  */

@@ -63,6 +63,7 @@ static int place_literal(struct placing *p, const char *path, const void *bytes,
                          struct err *err);
 static enum dtype float_type(const struct model *model, const char *component, bool wanted);
 static bool is_left_out(const struct placing *p, const char *path);
+static bool repeats_weights(const struct placing *p, const char *path);
 static const char *component_of(const struct placing *p, const char *path);
 static int slurp(struct placing *p, size_t index, char **ret, size_t *ret_len, struct err *err);
 static int by_align(const void *a, const void *b);
@@ -457,26 +458,36 @@ static enum dtype float_type(const struct model *model, const char *component, b
     return most;
 }
 
-/* The same weights once more: in another container, or in another precision beside the main file.
- * A .safetensors in a subfolder that has its own config.json is a part of its own and is copied. */
+/* The same weights once more: in another container, in another precision or under other names. */
 static bool is_left_out(const struct placing *p, const char *path) {
     static const char *const ends[] = {
-        ".bin",     ".pt",   ".pth",   ".ckpt",       ".h5",     ".msgpack", ".onnx",
-        ".gguf",    ".ggml", ".ot",    ".onnx_data",  ".tflite", ".mlmodel", ".bin.index.json",
-        ".npz.bin", ".pb",   ".keras", ".safetensors"};
+        ".bin",  ".pt",   ".pth",       ".ckpt",   ".h5",      ".msgpack",        ".onnx",
+        ".gguf", ".ggml", ".onnx_data", ".tflite", ".mlmodel", ".bin.index.json", ".pb",
+        ".ot",   ".keras"};
     static const char *const variants[] = {".safetensors.index.", ".bin.index."};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         if (strstr(path, variants[i]))
             return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        if (!st_has_suffix(path, ends[i]))
-            continue;
-        size_t folder = st_folder_len(path);
-        char config[LIMIT_PATH_BYTES + 16];
-        snprintf(config, sizeof config, "%.*sconfig.json", (int)folder, path);
-        return folder == 0 || strcmp(ends[i], ".safetensors") != 0 || component_of(p, path) ||
-               resolver_find(p->model->resolver, config) == SIZE_MAX;
-    }
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (st_has_suffix(path, ends[i]))
+            return true;
+    return st_has_suffix(path, ".safetensors") && repeats_weights(p, path);
+}
+
+/* A .safetensors that is not the model's. Beside the model's files: variants go by their name,
+ * other things (adapters) are copied. In a folder with a configuration of its own it is a part of
+ * its own and copied; elsewhere it is taken for the same weights. */
+static bool repeats_weights(const struct placing *p, const char *path) {
+    static const char *const stems[] = {"model.", "model-", "consolidated", "pytorch_model",
+                                        "diffusion_pytorch_model"};
+    size_t folder = st_folder_len(path);
+    char config[LIMIT_PATH_BYTES + 16];
+    snprintf(config, sizeof config, "%.*sconfig.json", (int)folder, path);
+    if (!component_of(p, path))
+        return folder == 0 || resolver_find(p->model->resolver, config) == SIZE_MAX;
+    for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
+        if (strncmp(path + folder, stems[i], strlen(stems[i])) == 0)
+            return true;
     return false;
 }
 

@@ -98,6 +98,14 @@ static void variants_are_not_read(void **state) {
     CHECK_UINT(o.model->tensor_count, 3);
     drop(&o);
 
+    /* Beside a configuration the main file alone is read. */
+    memfiles_model(&o.m, "model.safetensors", "a F32 2x2\nb F32 2x2\n", NULL);
+    memfiles_model(&o.m, "consolidated.safetensors", "c F32 2x2\n", NULL);
+    memfiles_text(&o.m, "config.json", "{}");
+    CHECK_OK(open_it(&o), &o.err);
+    CHECK_UINT(o.model->tensor_count, 2);
+    drop(&o);
+
     memfiles_model(&o.m, "x.safetensors", "a F32 2x2\n", NULL);
     memfiles_model(&o.m, "y.safetensors", "b F16 2x2\na F16 2x2\n", NULL);
     refused(&o, ERR_BAD_MODEL, "stands in x.safetensors and in y.safetensors", "a",

@@ -319,6 +319,9 @@ static void what_comes_along(void **state) {
                    NULL);
     memfiles_text(&r.in, "config.json", "{\"model_type\":\"llama\"}");
     memfiles_text(&r.in, "README.md", "# Mine\n");
+    memfiles_model(&r.in, "adapter_model.safetensors", "lora.weight F32 2x2\n", NULL);
+    memfiles_model(&r.in, "consolidated.safetensors", "layers.0.attention.wq.weight F16 4x4\n",
+                   NULL);
     memfiles_text(&r.in, "LICENSE", "mine");
     memfiles_text(&r.in, "empty", "");
     memfiles_text(&r.in, "pytorch_model.bin", "x");
@@ -340,7 +343,8 @@ static void what_comes_along(void **state) {
                                         "empty",
                                         "original/params.json",
                                         "2_Dense/model.safetensors",
-                                        "2_Dense/config.json"};
+                                        "2_Dense/config.json",
+                                        "adapter_model.safetensors"};
     CHECK_UINT(r.out.count, sizeof there / sizeof *there);
     for (size_t i = 0; i < sizeof there / sizeof *there; i++)
         CHECK(memfiles_has(&r.out, there[i]));
@@ -349,7 +353,8 @@ static void what_comes_along(void **state) {
     CHECK_HOLDS(memfiles_get(&r.out, "config.json", NULL), "\"torch_dtype\": \"bfloat16\"");
     CHECK_UINT(r.warnings.count, 1);
     CHECK_HOLDS(r.warnings.items[0].detail,
-                "model.fp16.safetensors, model.safetensors.index.fp16.json, onnx/model.onnx, "
+                "consolidated.safetensors, model.fp16.safetensors, "
+                "model.safetensors.index.fp16.json, onnx/model.onnx, "
                 "original/consolidated.00.pth, other/model.safetensors, pytorch_model.bin, "
                 "pytorch_model.bin.index.json");
     drop(&r);
