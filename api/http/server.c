@@ -28,9 +28,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One event stream must stay below 40 KB: the library touches about half of this for headers and
- * answers, and reads bodies by half of it at a time. */
-#define CONNECTION_MEMORY_BYTES ((size_t)48 * 1024)
+/* Measured with 1,000 event streams on a running job: 34 KB of memory each with 32 KB here, 42 with
+ * 48. Bodies are read by half of it at a time; CPU for an upload of 1 GB with its SHA-256: 3.2 s
+ * with 24 KB, 1.4 with 32, 1.3 with 64. It also bounds request line and headers together. */
+#define CONNECTION_MEMORY_BYTES ((size_t)32 * 1024)
 /* Health and metrics still get in when the soft limit is reached. */
 #define HARD_LIMIT_EXTRA 256
 #define IDLE_TIMEOUT_SECONDS 60

@@ -134,7 +134,8 @@ static const struct schema table[] = {
          "Labels") ",'priority':{'type':'integer','minimum':0,'maximum':9},'attempt':" COUNT
                    ",'created_at':" TIME ",'started_at':" TIME_OR_NULL
                    ",'finished_at':" TIME_OR_NULL ",'progress':" NULLABLE(REF(
-                       "Progress")) ",'queue_position':{'type':['integer','null'],'minimum':0},"
+                       "Progress")) ",'queue_position':{'type':['integer','null'],'minimum':0,'"
+                                    "description':'Jobs before it; 1000 means so many or more.'},"
                                     "'problem':" NULLABLE(REF("JobProblem")) ",'summary':" NULLABLE(
                                         "{'type':'object','required':['bytes_in','bytes_out',"
                                         "'ratio','bits_per_weight','worst_sqnr_db'],'properties':{"

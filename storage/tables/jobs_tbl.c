@@ -169,10 +169,10 @@ int jobs_tbl_list(struct db_conn *conn, const struct job_list_query *query, stru
 int jobs_tbl_position(struct db_conn *conn, const struct job_row *row, int64_t *ret,
                       struct err *err) {
     return stmt_number(conn,
-                       "SELECT count(*) FROM job WHERE state = 'queued' AND "
+                       "SELECT count(*) FROM (SELECT 1 FROM job WHERE state = 'queued' AND "
                        "(suspect, claim_key, n) < (SELECT suspect, claim_key, n FROM job "
-                       "WHERE n = ?1)",
-                       ARGS(ARG_INT(row->n)), ret, err);
+                       "WHERE n = ?1) LIMIT ?2)",
+                       ARGS(ARG_INT(row->n), ARG_INT(JOBS_POSITION_MAX)), ret, err);
 }
 
 int jobs_tbl_count(struct db_conn *conn, const char *state, int64_t *ret, struct err *err) {
