@@ -331,12 +331,12 @@ static int run(const struct ctl_call *call) {
         }
         goto out;
     }
+    catch_signals(); /* from here on there is something to remove */
     if (open_outputs(&c, &err) < 0)
         goto fail;
     c.term = term_new(c.json ? stdout : stderr, c.quiet  ? TERM_SILENT
                                                 : c.json ? TERM_JSON
                                                          : TERM_AUTO);
-    catch_signals();
     working = true;
     if (run_pipeline(&c, &err) < 0 ||
         progress_check(&(struct progress){.is_cancelled = is_stopped}, &err) < 0 ||
