@@ -8,40 +8,6 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
-
-static uint64_t stored_bytes(const struct tensor *t) {
-    uint64_t bytes = 0;
-    for (unsigned i = 0; i < PART_KINDS; i++)
-        bytes += t->parts[i].bytes;
-    return bytes;
-}
-
-struct kind {
-    char name[80];
-    uint64_t tensors, bytes;
-};
-
-#define KINDS_MAX 32
-
-/* Number formats in order of first appearance; what is beyond the ceiling shares the last. */
-static size_t collect_kinds(const struct model *model, struct kind *kinds) {
-    size_t count = 0;
-    for (size_t i = 0; i < model->tensor_count; i++) {
-        char name[80];
-        encoding_describe(&model->tensors[i].stored, name, sizeof name);
-        size_t at = 0;
-        while (at < count && at < KINDS_MAX - 1 && strcmp(kinds[at].name, name) != 0)
-            at++;
-        if (at == count) {
-            memcpy(kinds[count].name, name, sizeof name);
-            count++;
-        }
-        kinds[at].tensors++;
-        kinds[at].bytes += stored_bytes(&model->tensors[i]);
-    }
-    return count;
-}
 
 static void print_row(const char *key, const char *value) {
     printf("%-16s %s\n", key, value);
@@ -56,8 +22,8 @@ static void print_summary(const struct model *model) {
     snprintf(text, sizeof text, "%s in %zu file%s", term_bytes(model->bytes, bytes, sizeof bytes),
              model->resolver->count, model->resolver->count == 1 ? "" : "s");
     print_row("size", text);
-    struct kind kinds[KINDS_MAX] = {0};
-    size_t count = collect_kinds(model, kinds);
+    struct inspect_format kinds[INSPECT_FORMATS_MAX];
+    size_t count = inspect_formats(model, kinds);
     for (size_t i = 0; i < count; i++) {
         snprintf(text, sizeof text, "%" PRIu64 " tensor%s, %s", kinds[i].tensors,
                  kinds[i].tensors == 1 ? "" : "s", term_bytes(kinds[i].bytes, bytes, sizeof bytes));
@@ -83,7 +49,7 @@ static void print_tensors(const struct model *model) {
         printf("%s%s%-*s %-14s %-22s %10s  %s\n", t->component, t->component[0] ? "/" : "",
                t->component[0] ? 1 : 56, t->name, shape,
                encoding_describe(&t->stored, name, sizeof name),
-               term_bytes(stored_bytes(t), bytes, sizeof bytes),
+               term_bytes(tensor_stored_bytes(t), bytes, sizeof bytes),
                role_text(t->role, role, sizeof role));
     }
 }

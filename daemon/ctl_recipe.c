@@ -31,8 +31,10 @@ static const char *with_requantize(const char *text, struct arena *arena) {
         return text; /* the recipe's own reader says why */
     bool said = !json_is(object, JSPEC_OBJECT) || json_get(object, "requantize");
     jspec_free(object);
-    const char *brace = said ? NULL : strchr(text, '{');
-    return brace ? arena_printf(arena, "{\"requantize\":true,%s", brace + 1) : text;
+    const char *rest = strchr(text, '{');
+    if (said || !rest || rest[1 + strspn(rest + 1, " \t\r\n")] == '}')
+        return text;
+    return arena_printf(arena, "{\"requantize\":true,%s", rest + 1);
 }
 
 int ctl_recipe_load(const char *named, bool requantize, struct arena *arena,
@@ -49,7 +51,7 @@ int ctl_recipe_load(const char *named, bool requantize, struct arena *arena,
             return -1;
         text = slurped;
     }
-    if (requantize)
+    if (requantize && text)
         text = with_requantize(text, arena);
     int result = text ? recipe_parse(text, strlen(text), arena, list, ret, err)
                       : err_set(err, ERR_NO_MEMORY, "no memory to read the recipe");

@@ -144,6 +144,13 @@ void tensor_matrix(const struct tensor *tensor, const struct encoding *e, uint64
     *ret_cols = cols;
 }
 
+uint64_t tensor_stored_bytes(const struct tensor *tensor) {
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < PART_KINDS; i++)
+        bytes += tensor->parts[i].bytes;
+    return bytes;
+}
+
 struct tensor *model_tensor(const struct model *model, const char *component, const char *name) {
     for (size_t i = 0; i < model->tensor_count; i++) {
         struct tensor *t = &model->tensors[i];

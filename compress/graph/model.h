@@ -127,6 +127,9 @@ int model_add_fact(struct model *model, const char *key, const char *value, stru
 void tensor_matrix(const struct tensor *tensor, const struct encoding *e, uint64_t *ret_rows,
                    uint64_t *ret_cols);
 
+/* What all parts of a tensor weigh as it is stored. */
+uint64_t tensor_stored_bytes(const struct tensor *tensor);
+
 /* By (component, name); NULL when there is none. Linear-time is fine for a few; formats keep maps.
  */
 struct tensor *model_tensor(const struct model *model, const char *component, const char *name);

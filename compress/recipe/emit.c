@@ -81,12 +81,8 @@ static struct encoded_size wanted_size(const struct tensor *tensor) {
 }
 
 uint64_t emit_tensor_bytes(const struct tensor *tensor) {
-    uint64_t bytes = 0;
-    if (encoding_equal(&tensor->wanted, &tensor->stored)) {
-        for (unsigned i = 0; i < PART_KINDS; i++)
-            bytes += tensor->parts[i].bytes;
-        return bytes;
-    }
+    if (encoding_equal(&tensor->wanted, &tensor->stored))
+        return tensor_stored_bytes(tensor);
     struct encoded_size size = wanted_size(tensor);
     bool has_shape =
         tensor->wanted.codec->family == CODEC_AFFINE && tensor->wanted.packing == PACKING_WORDS;
@@ -122,11 +118,15 @@ static void count_tensor(struct footprint *f, const struct tensor *tensor, unsig
     count_tile(f, tiling_data_bytes(&tiling, tensor, &tensor->wanted), threads);
 }
 
-static void count_segment(struct footprint *f, const struct segment *s, struct small *small,
-                          unsigned threads) {
+static struct small *small_of(const struct model *model, struct small *all,
+                              const struct tensor *tensor) {
+    return &all[tensor - model->tensors];
+}
+
+static void count_segment(struct footprint *f, const struct model *model, const struct segment *s,
+                          struct small *all, unsigned threads) {
     if (is_encoded(s)) {
-        assert(s->tensor); /* only a part of a tensor is ever encoded */
-        if (!small->segments++)
+        if (!small_of(model, all, s->tensor)->segments++)
             count_tensor(f, s->tensor, threads);
         if (s->part == PART_DATA)
             f->work_bytes += s->tensor->parts[PART_DATA].bytes;
@@ -134,11 +134,6 @@ static void count_segment(struct footprint *f, const struct segment *s, struct s
         count_tile(f, COPY_TILE_BYTES, threads);
         f->work_bytes += s->bytes;
     }
-}
-
-static struct small *small_of(const struct model *model, struct small *all,
-                              const struct tensor *tensor) {
-    return &all[tensor - model->tensors];
 }
 
 /* Small parts live from their tensor's first segment to its last. Leaves `segments` as counted. */
@@ -168,15 +163,10 @@ static void count_small(struct footprint *f, const struct model *model, const st
 
 static struct footprint footprint_of(const struct model *model, const struct layout *layout,
                                      struct small *all, unsigned threads) {
-    static const struct small none;
     struct footprint f = {.chunk_bytes = CHUNK_BYTES};
-    for (size_t i = 0; i < layout->count; i++) {
-        for (size_t k = 0; k < layout->files[i].count; k++) {
-            const struct segment *s = &layout->files[i].segments[k];
-            struct small unused = none;
-            count_segment(&f, s, s->tensor ? small_of(model, all, s->tensor) : &unused, threads);
-        }
-    }
+    for (size_t i = 0; i < layout->count; i++)
+        for (size_t k = 0; k < layout->files[i].count; k++)
+            count_segment(&f, model, &layout->files[i].segments[k], all, threads);
     count_small(&f, model, layout, all);
     return f;
 }

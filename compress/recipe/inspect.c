@@ -7,38 +7,31 @@
 
 #include <string.h>
 
-static uint64_t stored_bytes(const struct tensor *t) {
-    uint64_t bytes = 0;
-    for (unsigned i = 0; i < PART_KINDS; i++)
-        bytes += t->parts[i].bytes;
-    return bytes;
-}
-
-/* Bytes by number format, in order of first appearance. */
-static void print_dtypes(const struct model *model, struct jbuf *b) {
-    struct {
-        char name[80];
-        uint64_t bytes;
-    } rows[32];
+size_t inspect_formats(const struct model *model, struct inspect_format ret[INSPECT_FORMATS_MAX]) {
     size_t count = 0;
     for (size_t i = 0; i < model->tensor_count; i++) {
-        char name[80];
+        char name[sizeof ret->name];
         encoding_describe(&model->tensors[i].stored, name, sizeof name);
         size_t at = 0;
-        while (at < count && strcmp(rows[at].name, name) != 0)
+        while (at < count && at < INSPECT_FORMATS_MAX - 1 && strcmp(ret[at].name, name) != 0)
             at++;
-        if (at == sizeof rows / sizeof rows[0]) /* formats × group sizes: not in one model */
-            at--;
         if (at == count) {
-            memcpy(rows[count].name, name, sizeof name);
-            rows[count++].bytes = 0;
+            ret[count] = (struct inspect_format){0};
+            memcpy(ret[count++].name, name, sizeof name);
         }
-        rows[at].bytes += stored_bytes(&model->tensors[i]);
+        ret[at].tensors++;
+        ret[at].bytes += tensor_stored_bytes(&model->tensors[i]);
     }
+    return count;
+}
+
+static void print_dtypes(const struct model *model, struct jbuf *b) {
+    struct inspect_format formats[INSPECT_FORMATS_MAX];
+    size_t count = inspect_formats(model, formats);
     jbuf_key(b, "dtypes");
     jbuf_object(b);
     for (size_t i = 0; i < count; i++)
-        jbuf_kv_uint(b, rows[i].name, rows[i].bytes);
+        jbuf_kv_uint(b, formats[i].name, formats[i].bytes);
     jbuf_object_end(b);
 }
 
@@ -74,7 +67,7 @@ static void print_tensor(const struct tensor *t, struct jbuf *b) {
     for (unsigned i = 0; i < t->rank; i++)
         jbuf_uint(b, t->dims[i]);
     jbuf_array_end(b);
-    jbuf_kv_uint(b, "bytes", stored_bytes(t));
+    jbuf_kv_uint(b, "bytes", tensor_stored_bytes(t));
     jbuf_kv_string(b, "role", role_text(t->role, text, sizeof text));
     jbuf_object_end(b);
 }

@@ -11,6 +11,18 @@
 
 #include "compress/graph/model.h"
 
+/* The number formats of a model's tensors. */
+struct inspect_format {
+    char name[80]; /* encoding_describe() */
+    uint64_t tensors;
+    uint64_t bytes;
+};
+
+#define INSPECT_FORMATS_MAX 32
+
+/* In order of first appearance; what is beyond the ceiling is added to the last. */
+size_t inspect_formats(const struct model *model, struct inspect_format ret[INSPECT_FORMATS_MAX]);
+
 /* malloc'd; NULL when out of memory. */
 char *inspect_json(const struct model *model, bool with_tensors, size_t *ret_len);
 
