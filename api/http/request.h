@@ -92,8 +92,11 @@ int request_advance(struct request *r);
 void request_fail(struct request *r, const struct err *err); /* sets the problem as the reply */
 
 /* -- Waits: to be the last thing a step does. -- */
-/* `work` on a pool thread, then `then` here. */
+/* `work` on a pool thread, then `then` here; not when the work has set the reply. */
 int request_offload(struct request *r, request_step *work, request_step *then, struct err *err);
+/* The same, or on this thread when the body is short: reading a long one takes more than the 5 ms a
+ * callback may. `then` runs here either way. */
+int request_read_body(struct request *r, request_step *read, request_step *then, struct err *err);
 /* `run` in a group of the writer, then `then` after its commit. */
 int request_write(struct request *r,
                   int (*run)(struct db_conn *conn, struct request *r, struct err *err),

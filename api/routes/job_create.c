@@ -22,7 +22,9 @@ struct submission {
     struct job_row row;
 };
 
-static int read_body(struct request *r, struct submission *job, struct err *err) {
+/* May run on a pool thread. */
+static int read_body(struct request *r, struct err *err) {
+    struct submission *job = r->state;
     struct violations *list = request_violations(r);
     struct json_t *body, *recipe = NULL, *labels = NULL;
     const char *model = NULL;
@@ -97,11 +99,16 @@ static int planned(struct request *r, struct err *err) {
     return request_write(r, insert, submitted, err);
 }
 
+static int plan(struct request *r, struct err *err) {
+    struct submission *job = r->state;
+    return planning_make(r, &job->planning, planned, err);
+}
+
 int job_create(struct request *r, struct err *err) {
     struct submission *job = ARENA_NEW(r->arena, struct submission);
     if (!job)
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
     job->priority = JOB_PRIORITY_DEFAULT;
     r->state = job;
-    return read_body(r, job, err) ? -1 : planning_make(r, &job->planning, planned, err);
+    return request_read_body(r, read_body, plan, err);
 }

@@ -94,7 +94,8 @@ static int not_yet(const struct job_row *row, const char *what, struct err *err)
     return err_set(err, ERR_NOT_FOUND, "the job is %s: %s", row->state, what);
 }
 
-int job_report(struct request *r, struct err *err) {
+/* On a pool thread: the report of a large model has megabytes. */
+static int read_report(struct request *r, struct err *err) {
     struct job_row row;
     const char *report = NULL;
     struct db_conn *conn = request_read(r, err);
@@ -107,6 +108,10 @@ int job_report(struct request *r, struct err *err) {
     if (!report)
         return not_yet(&row, "it has no report", err);
     return reply_static(r, 200, "application/json", report, strlen(report));
+}
+
+int job_report(struct request *r, struct err *err) {
+    return request_offload(r, read_report, read_report, err);
 }
 
 /* ---- artifact ---- */

@@ -67,7 +67,9 @@ static int read_query(struct request *r, struct job_list_query *query, struct er
     return cursor_read(r, &query->before_n, err);
 }
 
-int job_list(struct request *r, struct err *err) {
+/* A page without filters is a walk along an index; with some it may pass over many rows, and is
+ * looked for on a pool thread. */
+static int list(struct request *r, struct err *err) {
     struct job_list_query query = {0};
     if (read_query(r, &query, err))
         return -1;
@@ -91,6 +93,15 @@ int job_list(struct request *r, struct err *err) {
     cursor_write(r, &b, more ? rows[limit - 1].n : 0);
     jbuf_object_end(&b);
     return reply_json(r, 200, &b, err);
+}
+
+int job_list(struct request *r, struct err *err) {
+    struct job_list_query query = {0};
+    if (read_query(r, &query, err))
+        return -1;
+    bool filtered =
+        query.state || query.model || query.recipe || query.label_key || query.created_after_ms;
+    return filtered ? request_offload(r, list, list, err) : list(r, err);
 }
 
 /* ---- one job ---- */

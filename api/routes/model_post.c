@@ -70,7 +70,8 @@ static int read_files(struct request *r, struct json_t *files, struct intake *in
     return violations_result(list, err);
 }
 
-int model_post(struct request *r, struct err *err) {
+/* May run on a pool thread. */
+static int read_body(struct request *r, struct err *err) {
     struct json_t *body;
     const char *name = NULL;
     struct json_t *files = NULL;
@@ -90,5 +91,9 @@ int model_post(struct request *r, struct err *err) {
     if (rc == 0)
         rc = read_files(r, files, in, list, err);
     jspec_free(body);
-    return rc ? -1 : intake_take(r, err);
+    return rc;
+}
+
+int model_post(struct request *r, struct err *err) {
+    return request_read_body(r, read_body, intake_take, err);
 }

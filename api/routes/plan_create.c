@@ -11,14 +11,14 @@ static int answer(struct request *r, struct err *err) {
                         strlen(planning->plan.json));
 }
 
-int plan_create(struct request *r, struct err *err) {
-    struct planning *planning = ARENA_NEW(r->arena, struct planning);
+/* May run on a pool thread. */
+static int read_body(struct request *r, struct err *err) {
+    struct planning *planning = r->state;
     struct violations *list = request_violations(r);
     struct json_t *body, *recipe = NULL;
     const char *model = NULL;
-    if (!planning || !list)
+    if (!list)
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
-    r->state = planning;
     if (jspec_parse(r->body.text, r->body.len, &body, err))
         return -1;
     const struct jspec rows[] = {
@@ -29,5 +29,17 @@ int plan_create(struct request *r, struct err *err) {
                  ? violations_result(list, err)
                  : planning_read(r, model, recipe, planning, err);
     jspec_free(body);
-    return rc ? -1 : planning_make(r, planning, answer, err);
+    return rc;
+}
+
+static int plan(struct request *r, struct err *err) {
+    return planning_make(r, r->state, answer, err);
+}
+
+int plan_create(struct request *r, struct err *err) {
+    struct planning *planning = ARENA_NEW(r->arena, struct planning);
+    if (!planning)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the request");
+    r->state = planning;
+    return request_read_body(r, read_body, plan, err);
 }

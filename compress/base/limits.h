@@ -54,6 +54,6 @@
 /* Arena caps. */
 #define LIMIT_MODEL_ARENA_BYTES (512 * MIB) /* headers of one model, parsed */
 #define LIMIT_RECIPE_ARENA_BYTES (64 * MIB)
-#define LIMIT_REQUEST_ARENA_BYTES (16 * MIB)
+#define LIMIT_REQUEST_ARENA_BYTES (64 * MIB) /* a report of LIMIT_TENSORS rows is some 50 MB */
 
 #endif

@@ -76,5 +76,27 @@ def slow(s):
     s.staging_empties("nothing is left in staging")
 
 
+def disk(s):
+    """A disk below its low-water mark: nothing comes in, everything is still served."""
+    s.upload("before", tiny.model(rows=16, layers=1, seed=3))
+    s.equal(s.daemon.stop(), 0, "the daemon stops cleanly")
+    flags, s.flags = s.flags, (*s.flags, "--low-water", "1000000G")
+    s.start()
+    s.refused(s.get("/readyz"), 507, "out-of-disk", "it is not ready")
+    s.equal(s.get("/healthz").status, 200, "but alive")
+    s.equal(s.get("/v1/models/before").status, 200, "and serves what is there")
+    data = tiny.model()
+    for path, more in [("/v1/models/after", {}), ("/v1/blobs/sha256:" + "0" * 64, {}),
+                       ("/v1/models/after", {"Content-Type": "application/x-tar"})]:
+        r = s.put(path, data, headers=more)
+        s.refused(r, 507, "out-of-disk", f"{path} {more}: no room")
+        s.check("retry-after" in r.headers, "worth another try later", r.headers)
+    s.equal(s.daemon.stop(), 0, "the daemon stops cleanly")
+    s.flags = flags
+    s.start()
+    s.equal(s.get("/readyz").status, 200, "with room again it is ready")
+    s.upload("after", data)
+
+
 main("limits", ["--max-connections", "20", "--max-upload", "2M", "--min-body-rate", "4K"],
-     uploads, connections, slow)
+     uploads, connections, slow, disk)

@@ -33,6 +33,23 @@ def plans(s):
     s.check(q["bytes_out"] > p["bytes_out"], "keeping attention costs bytes", (p, q))
 
 
+def long_ones(s):
+    """Bodies that are read on another thread: the same answers."""
+    keep = [{"match": f"no.such.tensor.{i}", "scheme": "f16"} for i in range(1000)]
+    recipe = {"stages": [{"pass": "quantize", "scheme": "int8", "keep": keep}]}
+    for path in ("/v1/plan", "/v1/jobs"):
+        p = s.refused(s.post(path, {"model": "m", "recipe": recipe}), 422, "recipe-does-not-fit",
+                      f"{path}: a thousand rules that match nothing")
+        s.equal(len(p["errors"]), 256, "as many as anybody reads are told")
+        text = b'{"model":"m","recipe":' + b" " * 100_000
+        s.refused(s.post(path, text), 400, "malformed-json", f"{path}: a long body cut off")
+        body = text + b'"int8"}'
+        s.check(s.post(path, body).status in (200, 201), f"{path}: a long body of blanks")
+    recipe["stages"][0]["keep"] = [{"match": "*", "scheme": "f16"}] * 4097
+    r = s.post("/v1/plan", {"model": "m", "recipe": recipe})
+    s.refused(r, 413, "over-limit", "more rules than allowed")
+
+
 def refusals(s):
     def bad(recipe, slugs, pointer, text, model="m"):
         for path in ("/v1/plan", "/v1/jobs"):
@@ -76,4 +93,4 @@ def refusals(s):
             s.check(pointer in [e["pointer"] for e in p["errors"]], f"pointing at {pointer}", p)
 
 
-main("recipes", [], recipes, plans, refusals)
+main("recipes", [], recipes, plans, long_ones, refusals)
