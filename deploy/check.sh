@@ -184,7 +184,17 @@ if section packages; then
     section_end
 fi
 
+# What judges the HTTP tests (tests/http/requirements.txt), in a folder of its own.
+http_judge() {
+    python3 -m venv "$dir/http-venv" &&
+        "$dir/http-venv/bin/pip" install -q --disable-pip-version-check \
+            -r tests/http/requirements.txt
+}
+
 if section sanitizers; then
+    if step http-judge 'installing the judge of the HTTP tests' http_judge; then
+        export HTTP_PYTHON="$dir/http-venv/bin/python"
+    fi
     if step check-san 'the sanitizer build' build check-san -Dbuildtype=debug -Doptimization=1 \
         -Db_sanitize=address,undefined -Dtest_hooks=true -Dwerror=true "$sanitized"; then
         suites check-san lint unit kernels numeric http fuzz fault
