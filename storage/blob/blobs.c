@@ -30,6 +30,16 @@
     (8 * MIB) /* start the disk this often, so that the final fsync is short \
                */
 
+/* fsync() of a folder below the data directory, so that a rename into it survives a power loss. */
+static int sync_folder(const struct blobs *blobs, const char *folder, struct err *err) {
+    int fd = openat(blobs->dir_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return err_set_errno(err, ERR_IO, errno, "cannot sync the folder %s", folder);
+    int result = fsync_dir(fd, folder, err);
+    close(fd);
+    return result;
+}
+
 int blobs_open(const char *data_dir, struct blobs **ret, struct err *err) {
     struct blobs *blobs = calloc(1, sizeof *blobs);
     if (!blobs)
@@ -56,8 +66,8 @@ int blobs_open(const char *data_dir, struct blobs **ret, struct err *err) {
             return -1;
         }
     }
-    if (fsync_dir(blobs->dir_fd, "blobs/sha256", err) < 0 ||
-        fsync_dir(blobs->dir_fd, ".", err) < 0) {
+    if (sync_folder(blobs, "blobs/sha256", err) < 0 || sync_folder(blobs, "blobs", err) < 0 ||
+        sync_folder(blobs, ".", err) < 0) {
         blobs_close(blobs);
         return -1;
     }
@@ -115,6 +125,14 @@ static void take_back(void *ctx) {
     move->moved = false;
 }
 
+/* Is the file of this blob in its place? A row may have lost it (a restored backup, a careless
+ * hand); whoever brings the bytes again heals it. */
+static bool in_place(const struct blobs *blobs, const char *path, uint64_t bytes) {
+    struct stat st;
+    return fstatat(blobs->dir_fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+           (uint64_t)st.st_size == bytes;
+}
+
 /* In a closure: makes the staging file `from` the blob of its digest, unless the blob is there
  * already, and lets the team hold it. */
 static int publish(struct blobs *blobs, struct publication *move, const char *from,
@@ -123,17 +141,18 @@ static int publish(struct blobs *blobs, struct publication *move, const char *fr
     int known = move->moved ? 1 : blobs_tbl_exists(conn, digest, err);
     if (known < 0)
         return -1;
-    if (!known) {
+    if (!move->moved)
+        blobs_path(digest, move->to);
+    if (!known || !in_place(blobs, move->to, bytes)) {
         move->blobs = blobs;
         snprintf(move->from, sizeof move->from, "%s", from);
-        blobs_path(digest, move->to);
         if (renameat(blobs->dir_fd, move->from, blobs->dir_fd, move->to) < 0)
             return err_set_errno(err, ERR_IO, errno, "publishing a blob");
         move->moved = true;
         db_undo_push(conn, take_back, move);
         char folder[24];
         snprintf(folder, sizeof folder, "%.15s", move->to); /* blobs/sha256/ab */
-        if (fsync_dir(blobs->dir_fd, folder, err) < 0)
+        if (sync_folder(blobs, folder, err) < 0)
             return -1;
         counter_add(COUNTER_BLOBS_PUBLISHED, 1);
     }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct store *store;
@@ -26,6 +27,26 @@ static int close_store(void **state) {
     store_close(store);
     tempdir_free(&dir);
     return 0;
+}
+
+/* Stands before the C library's, so that the tests see which folders were synced. */
+static char synced[64][256];
+static size_t synced_count;
+
+int fsync(int fd) {
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    char *to = synced[synced_count++ % 64];
+    ssize_t n = readlink(link, to, sizeof synced[0] - 1);
+    to[n > 0 ? n : 0] = 0;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static bool was_synced(const char *path) {
+    for (size_t i = 0; i < synced_count && i < 64; i++)
+        if (strcmp(synced[i], path) == 0)
+            return true;
+    return false;
 }
 
 static unsigned names_in(const char *folder) {
@@ -77,6 +98,39 @@ static void published_is_found_by_its_team_alone(void **state) {
     CHECK_UINT(bytes, 5);
     CHECK_INT(blobs_tbl_find(conn, "blue", &digest, &bytes, &err), 0);
     db_read_end(store->db, conn);
+}
+
+static void the_folder_of_a_published_blob_was_synced(void **state) {
+    struct err err = ERR_INIT;
+    struct digest digest;
+    struct staged *staged = stage("durable", &digest);
+    synced_count = 0;
+    CHECK_OK(writer_run(store->writer, publish, staged, &err), &err);
+    staged_discard(staged);
+    char hex[DIGEST_HEX_LEN + 1], folder[300];
+    digest_hex(&digest, hex);
+    snprintf(folder, sizeof folder, "%s/blobs/sha256/%.2s", dir.path, hex);
+    CHECK(was_synced(folder));
+}
+
+/* A row whose file was lost is healed by whoever uploads the bytes again. */
+static void a_lost_file_comes_back_with_its_bytes(void **state) {
+    struct err err = ERR_INIT;
+    struct digest digest;
+    struct staged *staged = stage("lost and found", &digest);
+    CHECK_OK(writer_run(store->writer, publish, staged, &err), &err);
+    staged_discard(staged);
+    char hex[DIGEST_HEX_LEN + 1], path[400];
+    digest_hex(&digest, hex);
+    snprintf(path, sizeof path, "%s/blobs/sha256/%.2s/%s", dir.path, hex, hex);
+    CHECK_INT(unlink(path), 0);
+    staged = stage("lost and found", &digest);
+    CHECK_FAILS(writer_run(store->writer, publish_then_fail, staged, &err), &err, ERR_STATE);
+    CHECK_INT(names_in("staging"), 1); /* taken back, although the row was there before */
+    CHECK_OK(writer_run(store->writer, publish, staged, &err), &err);
+    staged_discard(staged);
+    CHECK(readable(&digest, "lost and found"));
+    CHECK_INT(names_in("staging"), 0);
 }
 
 static void a_rolled_back_publication_is_taken_back(void **state) {
@@ -255,6 +309,8 @@ static void a_newer_schema_is_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(published_is_found_by_its_team_alone),
+        cmocka_unit_test(the_folder_of_a_published_blob_was_synced),
+        cmocka_unit_test(a_lost_file_comes_back_with_its_bytes),
         cmocka_unit_test(a_rolled_back_publication_is_taken_back),
         cmocka_unit_test(the_same_bytes_twice_are_one_blob),
         cmocka_unit_test(limits_and_disk_are_checked),
