@@ -10,11 +10,12 @@
  */
 #include "compress/base/fdsink.h"
 
+#include "compress/base/worker.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,11 +71,7 @@ static void *hash_buffers(void *arg) {
 
 /* Without a thread the sink still works: the caller hashes. */
 static void start_thread(struct fd_sink *sink) {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    sink->threaded = pthread_create(&sink->thread, NULL, hash_buffers, sink) == 0;
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    sink->threaded = worker_start(&sink->thread, hash_buffers, sink) == 0;
 }
 
 static void stop_thread(struct fd_sink *sink) {

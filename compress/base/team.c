@@ -9,10 +9,11 @@
  */
 #include "compress/base/team.h"
 
+#include "compress/base/worker.h"
+
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,19 +127,14 @@ static unsigned online_cores(void) {
 }
 
 static int start_all(struct team *team, unsigned threads) {
-    /* The process's signals are handled elsewhere. */
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
     for (unsigned i = 0; i < threads - 1; i++) {
         struct worker *worker = &team->workers[i];
         worker->team = team;
         worker->number = i + 1;
-        if (pthread_create(&worker->thread, NULL, work, worker) != 0)
+        if (worker_start(&worker->thread, work, worker) != 0)
             break;
         team->started++;
     }
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
     return team->started == threads - 1 ? 0 : -1;
 }
 
