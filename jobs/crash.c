@@ -5,6 +5,7 @@
 #include "compress/base/problemdoc.h"
 #include "jobs/engine_private.h"
 #include "jobs/job.h"
+#include "storage/tables/events_tbl.h"
 #include "storage/tables/meta_tbl.h"
 
 #include <errno.h>
@@ -53,6 +54,8 @@ static bool take_mark(struct store *store) {
     return n > 0;
 }
 
+/* The stage it died in. What is stored lags behind by up to half a second, but one that was still a
+ * suspect had not got past the stage it died in before. */
 static int stage_of(const struct job_row *row) {
     int64_t stage = 0;
     struct json_t *progress = NULL;
@@ -60,7 +63,7 @@ static int stage_of(const struct job_row *row) {
         jspec_parse(row->progress_json, strlen(row->progress_json), &progress, NULL) == 0)
         json_int(json_get(progress, "stage_index"), &stage);
     jspec_free(progress);
-    return (int)stage;
+    return row->suspect && row->stage_died > stage ? row->stage_died : (int)stage;
 }
 
 struct recovery {
@@ -72,7 +75,7 @@ static int put_back(struct recovery *recovery, struct db_conn *conn, const struc
                     bool alone, struct err *err) {
     struct engine *engine = recovery->engine;
     if (!recovery->unclean) { /* stopped cleanly while its end could not be stored */
-        int done = jobs_tbl_requeue(conn, row->n, row->attempt, db_now_ms(), err);
+        int done = jobs_tbl_requeue(conn, row->n, row->attempt, err);
         if (done != 0)
             return done < 0 ? -1
                             : queue_state_event(engine, conn, row->n, "queued", row->revision + 1,
@@ -88,12 +91,14 @@ static int put_back(struct recovery *recovery, struct db_conn *conn, const struc
     char *problem = problemdoc_json(&why, NULL);
     if (!problem)
         return err_set(err, ERR_NO_MEMORY, "no memory to recover jobs");
-    int done = jobs_tbl_after_crash(conn, row, stage_of(row), deaths, JOB_MAX_DEATHS, problem,
-                                    db_now_ms(), err);
-    free(problem);
     const char *state = strcmp(row->state, "cancelling") == 0 ? "cancelled"
                         : deaths >= JOB_MAX_DEATHS            ? "failed"
                                                               : "queued";
+    int done = jobs_tbl_after_crash(conn, row, stage_of(row), deaths, JOB_MAX_DEATHS, problem,
+                                    db_now_ms(), err);
+    if (done >= 0 && strcmp(state, "failed") == 0)
+        done = events_tbl_append(conn, row->n, "error", problem, db_now_ms(), NULL, err);
+    free(problem);
     log_line(LOG_LEVEL_WARN, "job %s was running when the server died (%d counted): %s", row->id,
              deaths, state);
     return done < 0 ? -1
@@ -124,6 +129,8 @@ static int recover(struct db_conn *conn, void *ctx, struct err *err) {
     for (size_t i = 0; i < count; i++)
         if (put_back(recovery, conn, &rows[i], count == 1, err) < 0)
             goto out;
+    if (models_tbl_drop_orphans(conn, err) < 0)
+        goto out;
     char kills[32];
     snprintf(kills, sizeof kills, "%" PRIu64, kills_now);
     if (meta_tbl_set(conn, META_OOM_KILLS, kills, err) < 0 ||

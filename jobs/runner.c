@@ -89,9 +89,28 @@ static char *progress_json(const struct progress_state *s, int64_t stage_ms) {
     return jbuf_take(&b, &len);
 }
 
+struct acquittal {
+    const struct run *run;
+    char *progress_json;
+};
+
 static int clear_suspect(struct db_conn *conn, void *ctx, struct err *err) {
-    const struct run *run = ctx;
-    return jobs_tbl_clear_suspect(conn, run->row.n, run->row.attempt, err) < 0 ? -1 : 0;
+    const struct acquittal *acquittal = ctx;
+    const struct job_row *row = &acquittal->run->row;
+    return jobs_tbl_clear_suspect(conn, row->n, row->attempt, acquittal->progress_json, err) < 0
+               ? -1
+               : 0;
+}
+
+/* A suspect has got past the stage it died in: others may run beside it again. */
+static void acquit(struct run *run, const struct progress_state *state) {
+    struct acquittal acquittal = {run, progress_json(state, 0)};
+    if (writer_run(run->engine->store->writer, clear_suspect, &acquittal, NULL) == 0) {
+        atomic_store(&run->suspect, false);
+        engine_touch_queue(run->engine);
+        uv_async_send(&run->engine->wake);
+    }
+    free(acquittal.progress_json);
 }
 
 static void on_report(void *self, const struct progress_state *state) {
@@ -116,11 +135,8 @@ static void on_report(void *self, const struct progress_state *state) {
         }
     }
     pthread_mutex_unlock(&p->lock);
-    if (past && writer_run(run->engine->store->writer, clear_suspect, run, NULL) == 0) {
-        atomic_store(&run->suspect, false);
-        engine_touch_queue(run->engine);
-        uv_async_send(&run->engine->wake);
-    }
+    if (past)
+        acquit(run, state);
 }
 
 static bool on_is_cancelled(void *self) {
@@ -131,7 +147,6 @@ static bool on_is_cancelled(void *self) {
 
 struct log_write {
     struct write write;
-    struct run_progress *p;
     struct engine *engine;
     int64_t n;
     char *json;
@@ -308,7 +323,7 @@ static int store_outcome(struct db_conn *conn, void *ctx, struct err *err) {
     int done;
     if (o->stopped) {
         state = "queued";
-        done = jobs_tbl_requeue(conn, row->n, row->attempt, db_now_ms(), err);
+        done = jobs_tbl_requeue(conn, row->n, row->attempt, err);
         if (done == 0) { /* cancelled in the meantime */
             o->finish = (struct job_finish){.state = "cancelled"};
             state = "cancelled";

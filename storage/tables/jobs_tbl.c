@@ -169,10 +169,12 @@ int jobs_tbl_list(struct db_conn *conn, const struct job_list_query *query, stru
 int jobs_tbl_position(struct db_conn *conn, const struct job_row *row, int64_t *ret,
                       struct err *err) {
     return stmt_number(conn,
-                       "SELECT count(*) FROM (SELECT 1 FROM job WHERE state = 'queued' AND "
-                       "(suspect, claim_key, n) < (SELECT suspect, claim_key, n FROM job "
-                       "WHERE n = ?1) LIMIT ?2)",
-                       ARGS(ARG_INT(row->n), ARG_INT(JOBS_POSITION_MAX)), ret, err);
+                       "SELECT count(*) FROM ("
+                       "SELECT 1 FROM job WHERE state = 'queued' AND suspect > ?3 UNION ALL "
+                       "SELECT 1 FROM job WHERE state = 'queued' AND suspect = ?3 AND "
+                       "(claim_key, n) < (SELECT claim_key, n FROM job WHERE n = ?1) LIMIT ?2)",
+                       ARGS(ARG_INT(row->n), ARG_INT(JOBS_POSITION_MAX), ARG_INT(row->suspect)),
+                       ret, err);
 }
 
 int jobs_tbl_count(struct db_conn *conn, const char *state, int64_t *ret, struct err *err) {
@@ -208,9 +210,12 @@ int jobs_tbl_progress(struct db_conn *conn, int64_t n, int attempt, const char *
                             ARGS(ARG_INT(n), ARG_INT(attempt), ARG_TEXT(progress_json)), err));
 }
 
-int jobs_tbl_clear_suspect(struct db_conn *conn, int64_t n, int attempt, struct err *err) {
-    return guarded(stmt_run(conn, "UPDATE job SET suspect = 0 WHERE " MINE,
-                            ARGS(ARG_INT(n), ARG_INT(attempt)), err));
+int jobs_tbl_clear_suspect(struct db_conn *conn, int64_t n, int attempt, const char *progress_json,
+                           struct err *err) {
+    return guarded(stmt_run(conn,
+                            "UPDATE job SET suspect = 0, "
+                            "progress_json = coalesce(?3, progress_json) WHERE " MINE,
+                            ARGS(ARG_INT(n), ARG_INT(attempt), ARG_TEXT(progress_json)), err));
 }
 
 static int insert_files(struct db_conn *conn, int64_t n, const struct job_finish *finish,
@@ -250,8 +255,7 @@ int jobs_tbl_finish(struct db_conn *conn, int64_t n, int attempt, const struct j
     return insert_files(conn, n, finish, err) < 0 ? -1 : 1;
 }
 
-int jobs_tbl_requeue(struct db_conn *conn, int64_t n, int attempt, int64_t now_ms,
-                     struct err *err) {
+int jobs_tbl_requeue(struct db_conn *conn, int64_t n, int attempt, struct err *err) {
     return guarded(stmt_run(conn,
                             "UPDATE job SET state = 'queued', revision = revision + 1, "
                             "started_ms = 0, progress_json = NULL WHERE n = ?1 AND attempt = ?2 "
@@ -357,9 +361,9 @@ int jobs_tbl_after_crash(struct db_conn *conn, const struct job_row *row, int st
             "finished_ms = ?2, deaths = ?3, problem_json = ?4, suspect = 0 "
             "WHERE n = ?1",
             ARGS(ARG_INT(row->n), ARG_INT(now_ms), ARG_INT(deaths), ARG_TEXT(problem_json)), err));
-    return guarded(
-        stmt_run(conn,
-                 "UPDATE job SET state = 'queued', revision = revision + 1, "
-                 "started_ms = 0, suspect = 1, deaths = ?2, stage_died = ?3 WHERE n = ?1",
-                 ARGS(ARG_INT(row->n), ARG_INT(deaths), ARG_INT(stage_died)), err));
+    return guarded(stmt_run(conn,
+                            "UPDATE job SET state = 'queued', revision = revision + 1, "
+                            "started_ms = 0, progress_json = NULL, suspect = 1, deaths = ?2, "
+                            "stage_died = ?3 WHERE n = ?1",
+                            ARGS(ARG_INT(row->n), ARG_INT(deaths), ARG_INT(stage_died)), err));
 }

@@ -85,8 +85,10 @@ int jobs_tbl_claim(struct db_conn *conn, int64_t n, int64_t now_ms, struct arena
                    struct job_row *ret, struct err *err);
 int jobs_tbl_progress(struct db_conn *conn, int64_t n, int attempt, const char *progress_json,
                       struct err *err);
-/* Past the stage it died in: no longer a suspect. */
-int jobs_tbl_clear_suspect(struct db_conn *conn, int64_t n, int attempt, struct err *err);
+/* Past the stage it died in: no longer a suspect. Where it is now is stored with that (NULL: as it
+ * is), so that the next death is not put down to an earlier stage again. */
+int jobs_tbl_clear_suspect(struct db_conn *conn, int64_t n, int attempt, const char *progress_json,
+                           struct err *err);
 
 struct job_finish {
     const char *state; /* succeeded, failed, cancelled */
@@ -102,8 +104,8 @@ struct job_finish {
 /* running or cancelling, this attempt → terminal, with report and files. */
 int jobs_tbl_finish(struct db_conn *conn, int64_t n, int attempt, const struct job_finish *finish,
                     int64_t now_ms, struct err *err);
-/* running or cancelling, this attempt → queued again (shutdown). */
-int jobs_tbl_requeue(struct db_conn *conn, int64_t n, int attempt, int64_t now_ms, struct err *err);
+/* running, this attempt → queued again (shutdown), at its old place in the queue. */
+int jobs_tbl_requeue(struct db_conn *conn, int64_t n, int attempt, struct err *err);
 /* queued → cancelled, or running → cancelling. *ret_state: what it is now. 0: some other state. */
 int jobs_tbl_cancel(struct db_conn *conn, int64_t n, int64_t now_ms, const char **ret_state,
                     struct err *err);

@@ -335,6 +335,44 @@ static void suspects_are_counted_only_when_marked_and_alone(void **state) {
     CHECK(!reread(lone.n).suspect);
 }
 
+static int set_progress(struct db_conn *conn, void *ctx, struct err *err) {
+    struct job_row *job = ctx;
+    return stmt_run(conn, "UPDATE job SET progress_json = ?2 WHERE n = ?1",
+                    ARGS(ARG_INT(job->n), ARG_TEXT(job->progress_json)), err) == 1
+               ? 0
+               : -1;
+}
+
+/* Progress is stored late: a suspect that dies in its stage again is not taken for one that died
+ * earlier, or it would count as innocent the next time. */
+static void a_suspect_keeps_the_stage_it_died_in(void **state) {
+    struct err err = ERR_INIT;
+    stop();
+    start();
+    struct job_row job = make_job(INT8, "{}");
+    job.progress_json = "{\"stage_index\":2}";
+    CHECK_OK(writer_run(store->writer, set_progress, &job, &err), &err);
+    crash_with(&job, true);
+    CHECK_INT(reread(job.n).stage_died, 2);
+    CHECK(!reread(job.n).progress_json); /* it waits: there is none */
+    job.progress_json = "{\"stage_index\":0}";
+    CHECK_OK(writer_run(store->writer, set_progress, &job, &err), &err);
+    crash_with(&job, true);
+    CHECK_INT(reread(job.n).stage_died, 2);
+    CHECK_INT(reread(job.n).deaths, 1);
+    crash_with(&job, true);
+    crash_with(&job, true);
+    CHECK_TEXT(reread(job.n).state, "failed");
+    struct event_text *events;
+    size_t count;
+    CHECK_OK(engine_events(engine, job.n, 0, 100, arena, &events, &count, &err), &err);
+    CHECK(count > 2);
+    CHECK_TEXT(events[count - 2].type, "error");
+    CHECK_HOLDS(events[count - 2].json, "/problems/crashed");
+    CHECK(events[count - 1].terminal);
+    engine_run(engine);
+}
+
 struct offloaded {
     struct offload offload;
     _Atomic int *ran, *done;
@@ -409,6 +447,7 @@ int main(void) {
         cmocka_unit_test(a_failure_is_a_problem),
         cmocka_unit_test(cancel_retry_delete),
         cmocka_unit_test(suspects_are_counted_only_when_marked_and_alone),
+        cmocka_unit_test(a_suspect_keeps_the_stage_it_died_in),
         cmocka_unit_test(offloads_all_run),
         cmocka_unit_test(the_budget_admits_by_bytes_and_slots),
         cmocka_unit_test(transitions_are_the_drawing),

@@ -149,6 +149,35 @@ static void the_highest_priority_goes_first_and_waiting_ages(void **state) {
     finish_all();
 }
 
+/* Suspects are claimed before all others (engine.c), so they stand before them in the queue. */
+static void suspects_stand_in_front(void **state) {
+    int64_t version = put_model("m", "x");
+    submit(version, 9, "{}");
+    struct job_row other = submit(version, 5, "{}"), suspect = submit(version, 0, "{}");
+    int64_t position;
+    CHECK(stmt_run(conn, "UPDATE job SET suspect = 1 WHERE n = ?1", ARGS(ARG_INT(suspect.n)),
+                   &err) == 1);
+    suspect = reread(suspect.n);
+    CHECK_INT(jobs_tbl_position(conn, &suspect, &position, &err), 1);
+    CHECK_INT(position, 0);
+    CHECK_INT(jobs_tbl_position(conn, &other, &position, &err), 1);
+    CHECK_INT(position, 2);
+    finish_all();
+}
+
+/* Who is acquitted says where: its next death is put down to that stage. */
+static void an_acquittal_stores_the_stage(void **state) {
+    int64_t version = put_model("m", "x");
+    struct job_row job = submit(version, 5, "{}"), row;
+    CHECK_INT(jobs_tbl_claim(conn, job.n, db_now_ms(), arena, &row, &err), 1);
+    CHECK_INT(jobs_tbl_clear_suspect(conn, job.n, 2, "{\"stage_index\":3}", &err), 0);
+    CHECK_INT(jobs_tbl_clear_suspect(conn, job.n, 1, "{\"stage_index\":3}", &err), 1);
+    CHECK_TEXT(reread(job.n).progress_json, "{\"stage_index\":3}");
+    CHECK_INT(jobs_tbl_clear_suspect(conn, job.n, 1, NULL, &err), 1);
+    CHECK_TEXT(reread(job.n).progress_json, "{\"stage_index\":3}");
+    finish_all();
+}
+
 static void the_attempt_is_a_fence(void **state) {
     int64_t version = put_model("m", "x");
     struct job_row job = submit(version, 5, "{}"), row;
@@ -183,7 +212,7 @@ static void cancel_by_state(void **state) {
     CHECK_INT(jobs_tbl_cancel(conn, running.n, db_now_ms(), &now, &err), 1);
     CHECK_TEXT(now, "cancelling");
     CHECK_INT(jobs_tbl_cancel(conn, running.n, db_now_ms(), &now, &err), 0);
-    CHECK_INT(jobs_tbl_requeue(conn, running.n, 1, db_now_ms(), &err), 0);
+    CHECK_INT(jobs_tbl_requeue(conn, running.n, 1, &err), 0);
     CHECK_INT(jobs_tbl_delete(conn, running.n, &err), 0);
     CHECK_INT(jobs_tbl_retry(conn, queued.n, db_now_ms(), &err), 1);
     CHECK_TEXT(reread(queued.n).state, "queued");
@@ -316,6 +345,8 @@ int main(void) {
         cmocka_unit_test(a_version_stays_while_a_job_needs_it),
         cmocka_unit_test(ids_sort_by_time),
         cmocka_unit_test(the_highest_priority_goes_first_and_waiting_ages),
+        cmocka_unit_test(suspects_stand_in_front),
+        cmocka_unit_test(an_acquittal_stores_the_stage),
         cmocka_unit_test(the_attempt_is_a_fence),
         cmocka_unit_test(cancel_by_state),
         cmocka_unit_test(lists_are_filtered_and_paged),
