@@ -173,10 +173,10 @@ static void start_claimed(struct engine *engine) {
 }
 
 static void maybe_claim(struct engine *engine) {
-    if (!engine->claiming_allowed || atomic_load(&engine->stopping))
+    if (!engine->claiming_allowed)
         return;
     pthread_mutex_lock(&engine->lock);
-    bool go = !engine->claim_in_flight && !engine->claimed &&
+    bool go = !atomic_load(&engine->stopping) && !engine->claim_in_flight && !engine->claimed &&
               atomic_exchange(&engine->queue_changed, false);
     engine->claim_in_flight = engine->claim_in_flight || go;
     pthread_mutex_unlock(&engine->lock);
@@ -385,7 +385,10 @@ static void wait_idle(struct engine *engine, bool offloads_too) {
 /* Offloads may wait for a client (a tar being sent), so they are left to end when the front end
  * has cut its connections; engine_free() waits for them. */
 void engine_stop(struct engine *engine) {
+    /* Under the lock, where claims and offloads look before they begin: none begins behind us. */
+    pthread_mutex_lock(&engine->lock);
     atomic_store(&engine->stopping, true);
+    pthread_mutex_unlock(&engine->lock);
     wait_idle(engine, false);
 }
 
@@ -423,20 +426,21 @@ struct engine_info engine_info(struct engine *engine) {
 }
 
 int engine_offload(struct engine *engine, struct offload *work, struct err *err) {
-    if (atomic_load(&engine->stopping))
-        return err_set(err, ERR_DRAINING, "the server is shutting down");
     work->next = NULL;
     work->engine = engine;
     pthread_mutex_lock(&engine->lock);
+    bool stopping = atomic_load(&engine->stopping);
     bool full = engine->offloads_waiting >= OFFLOADS_WAITING ||
                 (work->slow && engine->slow_running >= SLOW_AT_ONCE);
-    if (!full) {
+    if (!stopping && !full) {
         engine->slow_running += work->slow;
         engine->offloads_waiting++;
         *engine->offloads_tail = work;
         engine->offloads_tail = &work->next;
     }
     pthread_mutex_unlock(&engine->lock);
+    if (stopping)
+        return err_set(err, ERR_DRAINING, "the server is shutting down");
     if (full)
         return err_set(err, ERR_OVERLOADED, "too many requests are being worked on");
     uv_async_send(&engine->wake);

@@ -128,6 +128,12 @@ int queue_edit(struct engine *engine, struct db_conn *conn, const char *team, co
     int result = find(conn, team, id, &arena, &row, err);
     if (result < 0)
         goto out;
+    int state = job_state_by_name(row.state);
+    if (priority >= 0 && state >= 0 && job_state_terminal((enum job_state)state)) {
+        result =
+            err_set(err, ERR_STATE, "the job has already %s; its priority is of no use", row.state);
+        goto out;
+    }
     int changed = jobs_tbl_edit(conn, row.n, if_revision, priority < 0 ? row.priority : priority,
                                 labels_json ? labels_json : row.labels_json, err);
     if (changed < 0)

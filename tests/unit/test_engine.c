@@ -373,6 +373,28 @@ static void a_suspect_keeps_the_stage_it_died_in(void **state) {
     engine_run(engine);
 }
 
+struct edit {
+    const char *id;
+    int priority;
+    const char *labels;
+};
+
+static int edit(struct db_conn *conn, void *ctx, struct err *err) {
+    const struct edit *edit = ctx;
+    return queue_edit(engine, conn, "red", edit->id, 0, edit->priority, edit->labels, err);
+}
+
+static void a_job_that_is_over_keeps_its_priority(void **state) {
+    struct err err = ERR_INIT;
+    struct job_row job = make_job(INT8, "{}");
+    wait_for(job.n, "succeeded");
+    struct edit priority = {job.id, 9, NULL}, labels = {job.id, -1, "{\"a\":\"b\"}"};
+    CHECK_FAILS(writer_run(store->writer, edit, &priority, &err), &err, ERR_STATE);
+    CHECK_INT(reread(job.n).priority, 5);
+    CHECK_OK(writer_run(store->writer, edit, &labels, &err), &err);
+    CHECK_TEXT(reread(job.n).labels_json, "{\"a\":\"b\"}");
+}
+
 struct offloaded {
     struct offload offload;
     _Atomic int *ran, *done;
@@ -448,6 +470,7 @@ int main(void) {
         cmocka_unit_test(cancel_retry_delete),
         cmocka_unit_test(suspects_are_counted_only_when_marked_and_alone),
         cmocka_unit_test(a_suspect_keeps_the_stage_it_died_in),
+        cmocka_unit_test(a_job_that_is_over_keeps_its_priority),
         cmocka_unit_test(offloads_all_run),
         cmocka_unit_test(the_budget_admits_by_bytes_and_slots),
         cmocka_unit_test(transitions_are_the_drawing),
