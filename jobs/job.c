@@ -12,8 +12,7 @@ static const struct {
     [JOB_RUNNING] = {"running", false,
                      1u << JOB_SUCCEEDED | 1u << JOB_FAILED | 1u << JOB_CANCELLING |
                          1u << JOB_QUEUED},
-    [JOB_CANCELLING] = {"cancelling", false,
-                        1u << JOB_CANCELLED | 1u << JOB_SUCCEEDED | 1u << JOB_FAILED},
+    [JOB_CANCELLING] = {"cancelling", false, 1u << JOB_CANCELLED | 1u << JOB_FAILED},
     [JOB_SUCCEEDED] = {"succeeded", true, 0},
     [JOB_FAILED] = {"failed", true, 1u << JOB_QUEUED},
     [JOB_CANCELLED] = {"cancelled", true, 1u << JOB_QUEUED},

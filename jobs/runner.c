@@ -330,6 +330,9 @@ static int store_outcome(struct db_conn *conn, void *ctx, struct err *err) {
             done = jobs_tbl_finish(conn, row->n, row->attempt, &o->finish, db_now_ms(), err);
         }
     } else {
+        /* Cancels are stored on this thread too: one that was acknowledged is seen here. */
+        if (o->report_json && atomic_load(&run->cancel))
+            return err_set(err, ERR_CANCELLED, "cancelled just before the end");
         if (o->finish.file_count && blob_outputs_publish(o->outputs, conn, row->team, err) < 0)
             return -1;
         done = jobs_tbl_finish(conn, row->n, row->attempt, &o->finish, db_now_ms(), err);
@@ -349,6 +352,17 @@ static int store_outcome(struct db_conn *conn, void *ctx, struct err *err) {
     return models_tbl_drop_orphans(conn, err);
 }
 
+/* The end of a job without an artifact. Its files go before the end is told: who sees a failed or
+ * cancelled job finds no trace of them. */
+static void give_up(struct outcome *o) {
+    blob_outputs_discard(o->outputs);
+    o->outputs = NULL;
+    free(o->report_json);
+    free(o->summary_json);
+    o->report_json = o->summary_json = NULL;
+    o->finish = (struct job_finish){.state = "cancelled"};
+}
+
 /* Until it is stored, or the fence says no, or the server is going down anyway. */
 static void finish(struct outcome *o) {
     struct run *run = o->run;
@@ -358,6 +372,10 @@ static void finish(struct outcome *o) {
             break;
         if (err.code == ERR_STATE)
             break;
+        if (err.code == ERR_CANCELLED && o->report_json) {
+            give_up(o);
+            continue;
+        }
         if (!told)
             log_line(LOG_LEVEL_ERROR, "the end of job %s cannot be stored yet: %s", run->row.id,
                      err.text);
@@ -403,13 +421,10 @@ void runner_work(struct run *run) {
         o.finish.report_json = o.report_json;
         o.finish.summary_json = o.summary_json;
     } else {
-        /* Before the end is told: who sees a failed job finds no trace of its files. */
-        blob_outputs_discard(o.outputs);
-        o.outputs = NULL;
-        o.finish = (struct job_finish){0};
+        give_up(&o);
         o.stopped = o.err.code == ERR_CANCELLED && !atomic_load(&run->cancel);
-        o.finish.state = o.err.code == ERR_CANCELLED ? "cancelled" : "failed";
         if (o.err.code != ERR_CANCELLED) {
+            o.finish.state = "failed";
             o.problem_json = problemdoc_json(&o.err, o.arena ? &list : NULL);
             o.finish.problem_json = o.problem_json;
         }
