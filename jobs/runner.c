@@ -24,7 +24,6 @@
 
 #define PROGRESS_EVERY_MS 500 /* at most two progress events a second */
 #define FINISH_AGAIN_MS 500
-#define RECIPE_ARENA_BYTES LIMIT_RECIPE_ARENA_BYTES
 
 /* ---- progress and log: coalesced, lazy ---- */
 
@@ -203,23 +202,19 @@ struct outcome {
 
 #ifdef COMPRESSD_TEST_HOOKS
 /* What tests may ask of a job by its label "test-hook". */
-static void test_hook(const struct job_row *row, const char *what) {
-    char wanted[64];
-    snprintf(wanted, sizeof wanted, "\"test-hook\":\"%s\"", what);
-    if (strstr(row->labels_json, wanted) && strcmp(what, "abort") == 0)
-        abort();
+static bool is_asked(const struct outcome *o, const char *label) {
+    return strstr(o->run->row.labels_json, label);
 }
 
 static void flip_a_byte(void *self) {
-    struct outcome *outcome = self;
-    if (!strstr(outcome->run->row.labels_json, "\"test-hook\":\"flip\""))
-        return;
-    blob_outputs_test_flip(outcome->outputs);
+    struct outcome *o = self;
+    if (is_asked(o, "\"test-hook\":\"flip\""))
+        blob_outputs_test_flip(o->outputs);
 }
 #endif
 
 /* The artifact as it will be served: the file itself, or the tar over all of them. */
-static int lay_out_artifact(struct outcome *o, struct err *err) {
+static int lay_out_artifact(struct outcome *o, const struct progress *progress, struct err *err) {
     struct job_finish *finish = &o->finish;
     struct blob_entry *entries;
     if (blob_outputs_entries(o->outputs, o->arena, &entries, err) < 0)
@@ -240,8 +235,9 @@ static int lay_out_artifact(struct outcome *o, struct err *err) {
     int result = base->ops->reopen(base, &files, err);
     if (result == 0) {
         struct digest digest;
-        result = tarlay_digest(tar, files, &digest, err);
-        digest_hex(&digest, o->sha256);
+        result = tarlay_digest(tar, files, progress, &digest, err);
+        if (result == 0)
+            digest_hex(&digest, o->sha256);
         resolver_close(files);
     }
     finish->artifact_bytes = tarlay_bytes(tar);
@@ -270,13 +266,14 @@ static int compress(struct outcome *o, struct resolver *files, struct violations
     o->finish.lone = plan->layout.lone;
     struct pipeline_env env = {.team = engine->team, .progress = &progress};
 #ifdef COMPRESSD_TEST_HOOKS
-    test_hook(&run->row, "abort");
+    if (is_asked(o, "\"test-hook\":\"abort\""))
+        abort();
     env.before_verify = flip_a_byte;
     env.before_verify_self = o;
 #endif
     if (blob_outputs_new(engine->store->blobs, plan->layout.lone, &o->outputs, err) < 0 ||
         pipeline_run(plan, blob_outputs_base(o->outputs), &env, &report, err) < 0 ||
-        lay_out_artifact(o, err) < 0)
+        lay_out_artifact(o, &progress, err) < 0)
         goto out;
     size_t len;
     o->report_json = report_json(report, &len);
@@ -390,6 +387,8 @@ static void finish(struct outcome *o) {
                     1);
 }
 
+/* The last progress row lies before the end in the writer's queue, so this waits for nothing but
+ * the return of its object. */
 static void settle_progress(struct run_progress *p) {
     pthread_mutex_lock(&p->lock);
     while (p->posted)
@@ -404,7 +403,7 @@ void runner_work(struct run *run) {
     run->progress = &progress;
     struct outcome o = {.run = run, .err = ERR_INIT};
     struct violations list;
-    o.arena = arena_new(RECIPE_ARENA_BYTES);
+    o.arena = arena_new(LIMIT_RECIPE_ARENA_BYTES);
     struct resolver *files = NULL;
     int result = -1;
     if (!o.arena) {
@@ -415,7 +414,6 @@ void runner_work(struct run *run) {
             result = compress(&o, files, &list, &o.err);
     }
     resolver_close(files);
-    settle_progress(&progress);
     if (result == 0) {
         o.finish.state = "succeeded";
         o.finish.report_json = o.report_json;
@@ -430,6 +428,7 @@ void runner_work(struct run *run) {
         }
     }
     finish(&o);
+    settle_progress(&progress);
     blob_outputs_discard(o.outputs);
     free(o.report_json);
     free(o.summary_json);

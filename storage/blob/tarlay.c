@@ -146,8 +146,8 @@ void tarlay_free(struct tarlay *tar) {
     free(tar);
 }
 
-int tarlay_digest(const struct tarlay *tar, struct resolver *files, struct digest *ret,
-                  struct err *err) {
+int tarlay_digest(const struct tarlay *tar, struct resolver *files, const struct progress *progress,
+                  struct digest *ret, struct err *err) {
     static const char zeros[2 * RECORD];
     enum { STEP = 1 << 20 };
     int result = -1;
@@ -165,7 +165,7 @@ int tarlay_digest(const struct tarlay *tar, struct resolver *files, struct diges
             goto out;
         for (uint64_t at = 0; at < piece->bytes;) {
             size_t n = piece->bytes - at < STEP ? (size_t)(piece->bytes - at) : STEP;
-            if (source_read(source, at, buf, n, err) < 0) {
+            if (progress_check(progress, err) < 0 || source_read(source, at, buf, n, err) < 0) {
                 source_close(source);
                 goto out;
             }

@@ -8,6 +8,7 @@
 #ifndef STORAGE_BLOB_TARLAY_H
 #define STORAGE_BLOB_TARLAY_H
 
+#include "compress/base/progress.h"
 #include "storage/blob/blobs.h"
 
 struct tarlay;
@@ -15,9 +16,10 @@ struct tarlay;
 int tarlay_new(const struct blob_entry *entries, size_t count, struct tarlay **ret,
                struct err *err);
 uint64_t tarlay_bytes(const struct tarlay *tar);
-/* SHA-256 of the whole tar; reads every file once through the resolver of the same entries. */
-int tarlay_digest(const struct tarlay *tar, struct resolver *files, struct digest *ret,
-                  struct err *err);
+/* SHA-256 of the whole tar; reads every file once through the resolver of the same entries.
+ * `progress` (may be NULL) is asked every megabyte whether to go on: ERR_CANCELLED. */
+int tarlay_digest(const struct tarlay *tar, struct resolver *files, const struct progress *progress,
+                  struct digest *ret, struct err *err);
 /* Bytes [offset, offset+len) of the tar; the reader opens blobs as it comes to them and keeps one
  * open. */
 struct tarlay_reader;
