@@ -74,7 +74,7 @@ static bool parse_number(const char *text, bool size, uint64_t *ret) {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (errno || end == text || text[0] == '-')
+    if (errno || !isdigit((unsigned char)text[0]))
         return false;
     unsigned shift = 0;
     if (size && *end) {
@@ -149,6 +149,15 @@ static char *trimmed(char *text) {
     return text;
 }
 
+/* Cuts a comment off: a '#' at the start or behind white space; one inside a word belongs to it. */
+static void cut_comment(char *line) {
+    for (char *at = line; (at = strchr(at, '#')); at++)
+        if (at == line || isspace((unsigned char)at[-1])) {
+            *at = 0;
+            return;
+        }
+}
+
 static int load_file(struct config *config, const char *path, struct err *err) {
     FILE *file = fopen(path, "re");
     if (!file)
@@ -157,7 +166,12 @@ static int load_file(struct config *config, const char *path, struct err *err) {
     int result = 0;
     for (unsigned number = 1; result == 0 && fgets(line, sizeof line, file); number++) {
         snprintf(where, sizeof where, "%.280s:%u", path, number);
-        line[strcspn(line, "#\n")] = 0;
+        if (!strchr(line, '\n') && !feof(file)) {
+            result = err_set(err, ERR_BAD_FIELD, "%s: the line is longer than %zu bytes", where,
+                             sizeof line - 2);
+            break;
+        }
+        cut_comment(line);
         char *key = trimmed(line);
         if (!*key)
             continue;
@@ -201,7 +215,8 @@ static int load_flag(struct config *config, int argc, const char *const *argv, i
     size_t len = equals ? (size_t)(equals - word) - 2 : strlen(word) - 2;
     snprintf(key, sizeof key, "%.*s", (int)(len < 63 ? len : 63), word + 2);
     if (strcmp(key, "config") == 0) { /* read before all others: see config_load */
-        *at += equals ? 0 : 1;
+        if (!equals && ++*at >= argc)
+            return err_set(err, ERR_BAD_FIELD, "command line: '--config' needs a value");
         return 0;
     }
     const struct setting *setting = find(key);

@@ -2,7 +2,7 @@
  * Settings of the daemon: one table, read from a file, the environment and the command line (later
  * wins).
  *
- *   file         key = value        one a line, '#' starts a comment
+ *   file         key = value        one a line, '#' at its start or behind a space: a comment
  *   environment  COMPRESSD_KEY      upper case, '-' becomes '_'
  *   flag         --key value        or --key=value; a bool may stand alone
  *

@@ -68,6 +68,52 @@ static void flag_beats_environment_beats_file(void **state) {
     unlink(path);
 }
 
+static void load_text(const char *text, size_t len, struct config *config, int want,
+                      struct err *err) {
+    char path[] = "/tmp/test_config_XXXXXX";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, len), len);
+    close(fd);
+    clear_environment();
+    assert_int_equal(load(config, err, (const char *[]){"--config", path, NULL}), want);
+    unlink(path);
+}
+
+static void a_hash_inside_a_word_is_no_comment(void **state) {
+    const char text[] = "data = /srv/models#2 # the second disk\n#jobs = 3\n\t# jobs = 4\n";
+    struct config config;
+    struct err err;
+    load_text(text, sizeof text - 1, &config, 0, &err);
+    assert_string_equal(config.data, "/srv/models#2");
+    assert_int_equal(config.jobs, 0);
+    config_free(&config);
+}
+
+/* Not cut in two, whose second half would be another setting. */
+static void a_line_too_long_is_refused(void **state) {
+    static char text[6000];
+    struct config config;
+    struct err err;
+    memset(text, ' ', sizeof text);
+    memcpy(text, "listen = here:1", 15);
+    memcpy(text + 4095, "jobs = 3", 8);
+    load_text(text, sizeof text, &config, -1, &err);
+    CHECK_HOLDS(err.text, ":1: the line is longer");
+    config_free(&config);
+}
+
+static void a_flag_without_its_value_is_refused(void **state) {
+    struct config config;
+    struct err err;
+    clear_environment();
+    assert_int_equal(load(&config, &err, (const char *[]){"--config", NULL}), -1);
+    CHECK_HOLDS(err.text, "'--config' needs a value");
+    config_free(&config);
+    assert_int_equal(load(&config, &err, (const char *[]){"--memory", " -5", NULL}), -1);
+    CHECK_HOLDS(err.text, "takes a size");
+    config_free(&config);
+}
+
 static void what_is_wrong_is_named(void **state) {
     static const struct {
         const char *words[4];
@@ -152,6 +198,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_stand),
         cmocka_unit_test(flag_beats_environment_beats_file),
+        cmocka_unit_test(a_hash_inside_a_word_is_no_comment),
+        cmocka_unit_test(a_line_too_long_is_refused),
+        cmocka_unit_test(a_flag_without_its_value_is_refused),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(listen_is_split),
         cmocka_unit_test(sample_is_the_defaults),
