@@ -16,6 +16,7 @@ struct client {
     CURL *curl;
     char *url;           /* without trailing slash */
     char *authorization; /* header line or NULL */
+    bool (*stopped)(void);
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -100,6 +101,10 @@ void client_free(struct client *client) {
 
 const char *client_url(const struct client *client) {
     return client->url;
+}
+
+void client_set_stopped(struct client *client, bool (*stopped)(void)) {
+    client->stopped = stopped;
 }
 
 void client_answer_free(struct client_answer *answer) {
@@ -206,6 +211,17 @@ static size_t on_read(char *data, size_t size, size_t count, void *self) {
     return meter(t, len) < 0 ? CURL_READFUNC_ABORT : len;
 }
 
+/* The library calls this about once a second even when nothing moves: a stream that is silent, a
+ * server that does not answer. */
+static int on_pulse(void *self, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
+                    curl_off_t up) {
+    struct transfer *t = self;
+    if (!t->client->stopped || !t->client->stopped())
+        return 0;
+    t->failed = true;
+    return err_set(&t->why, ERR_CANCELLED, "broken off");
+}
+
 /* A connection that broke is made again, with the body from its start. */
 static int on_seek(void *self, curl_off_t offset, int origin) {
     struct transfer *t = self;
@@ -236,6 +252,9 @@ static int begin(struct transfer *t, const char *path, struct err *err) {
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, STALL_SECONDS);
+    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_pulse);
+    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
     t->client->curl_error[0] = 0;

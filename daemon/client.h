@@ -31,6 +31,9 @@ struct client_answer {
 int client_new(const char *url, const char *token, struct client **ret, struct err *err);
 void client_free(struct client *client); /* NULL is fine */
 const char *client_url(const struct client *client);
+/* Asked about once a second while a transfer waits, bytes or not: true breaks it off
+ * (ERR_CANCELLED). */
+void client_set_stopped(struct client *client, bool (*stopped)(void));
 
 /* One request with a JSON body (or none). `path` starts with "/". The answer is yours. */
 int client_call(struct client *client, const char *method, const char *path, const char *json,

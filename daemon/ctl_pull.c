@@ -48,7 +48,7 @@ static int fetch(struct pull *pull, const char *path, uint64_t bytes, struct sin
         client_answer_free(&answer);
         if (sink->written > before)
             attempt = 0;
-        if (result < 0 && (why.code != ERR_NETWORK || attempt >= ATTEMPTS)) {
+        if (result < 0 && (!session_may_retry(&why) || attempt >= ATTEMPTS)) {
             *err = why;
             return -1;
         }

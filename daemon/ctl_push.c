@@ -128,7 +128,7 @@ static const char *name_of(struct session *session, const char *path) {
     for (char *c = name; c && *c; c++)
         if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c))
             *c = '-';
-    return name && name[0] && name[0] != '.' && name[0] != '-' ? name : "model";
+    return name && name[0] && !strchr("._-", name[0]) ? name : "model";
 }
 
 int step_push(struct session *session, const char *path, const char *name, bool replace,

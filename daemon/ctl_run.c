@@ -7,6 +7,7 @@
 /* A watch that was stopped by hand asks the job to stop as well: nobody is left to take it away. */
 static void cancel(struct session *session, const char *id) {
     struct client_answer answer = {0};
+    client_set_stopped(session->client, NULL);
     client_call(session->client, "POST", session_path(session, "/v1/jobs", id, "/cancel"), NULL,
                 &answer, NULL);
     client_answer_free(&answer);

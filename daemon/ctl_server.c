@@ -44,6 +44,7 @@ int session_open(const struct ctl_call *call, struct session *ret) {
                                                                   : TERM_AUTO);
     if (client_new(ctl_text(call, "url"), ctl_text(call, "token"), &ret->client, &err) < 0)
         return session_fail(ret, &err, false);
+    client_set_stopped(ret->client, session_stopped);
     return CTL_DONE;
 }
 
@@ -57,6 +58,10 @@ int session_fail(struct session *session, const struct err *err, bool working) {
     if (session->term)
         term_clear(session->term);
     return ctl_fail(err, &session->findings, session->json, working);
+}
+
+bool session_may_retry(const struct err *err) {
+    return err->code == ERR_NETWORK || err_kind(err->code) == ERR_KIND_BUSY;
 }
 
 int session_json(struct session *session, const char *method, const char *path, const char *json,

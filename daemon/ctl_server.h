@@ -40,6 +40,9 @@ void session_close(struct session *session);
 /* Prints err (with the findings) and gives the exit code. */
 int session_fail(struct session *session, const struct err *err, bool working);
 
+/* Is it worth asking again after a while: the network failed, or the server is busy or restarts? */
+bool session_may_retry(const struct err *err);
+
 /* One call whose answer is JSON. On 2xx *ret_document is yours (jspec_free); may be NULL to drop
  * it. *ret_text, if asked for, is the text (free). */
 int session_json(struct session *session, const char *method, const char *path, const char *json,

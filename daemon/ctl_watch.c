@@ -155,15 +155,17 @@ int step_watch(struct session *session, const char *id) {
             err_set(&err, ERR_CANCELLED, "stopped watching; the job goes on");
             return session_fail(session, &err, false);
         }
-        if (result < 0 && err.code != ERR_NETWORK)
+        if (result < 0 && !session_may_retry(&err))
             return session_fail(session, &err, false);
         if (result == 0 && is_over(watch.state))
             break;
         attempt = watch.last_id > before ? 0 : attempt + 1;
         if (result == 0 && attempt <= 1)
             continue; /* ended in between, for example by a retry */
-        if (attempt > ATTEMPTS)
+        if (attempt > ATTEMPTS) {
+            err_set(&err, ERR_NETWORK, "the stream of events ends before the job does");
             return session_fail(session, &err, false);
+        }
         sleep(AGAIN_SECONDS);
     }
     if (session->term)
