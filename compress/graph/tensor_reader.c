@@ -68,6 +68,29 @@ int tensor_reader_rows(struct tensor_reader *reader, uint64_t row0, uint64_t row
     return 0;
 }
 
+int tensor_reader_elements(struct tensor_reader *reader, uint64_t first, uint64_t count, void *raw,
+                           float *ret, struct err *err) {
+    const struct tensor *tensor = reader->tensor;
+    if (tensor->stored.codec->family != CODEC_PLAIN) {
+        if (first % reader->cols || count % reader->cols)
+            return err_set(err, ERR_BUG, "elements %" PRIu64 "+%" PRIu64 " are not whole rows",
+                           first, count);
+        return tensor_reader_rows(reader, first / reader->cols, count / reader->cols, raw, ret,
+                                  err);
+    }
+    if (first > tensor->elements || count > tensor->elements - first)
+        return err_set(err, ERR_BUG, "elements %" PRIu64 "+%" PRIu64 " were asked for", first,
+                       count);
+    unsigned each = dtype_row(tensor->stored.dtype)->bytes;
+    uint64_t bytes = count * each;
+    if (source_read(reader->source, tensor->parts[PART_DATA].offset + first * each, raw,
+                    (size_t)bytes, err) < 0)
+        return err_at_tensor(err, tensor->name);
+    counter_add(COUNTER_MODEL_BYTES_READ, (int64_t)bytes);
+    codec_decode(&tensor->stored, 0, 1, count, raw, NULL, NULL, ret);
+    return 0;
+}
+
 uint64_t tensor_reader_row_bytes(const struct tensor_reader *reader) {
     return reader->row_bytes;
 }

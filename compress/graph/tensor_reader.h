@@ -21,6 +21,11 @@ int tensor_reader_open(const struct model *model, const struct tensor *tensor,
  * rows * tensor_reader_row_bytes(). */
 int tensor_reader_rows(struct tensor_reader *reader, uint64_t row0, uint64_t rows, void *raw,
                        float *ret, struct err *err);
+/* The same by flat index: elements [first, first+count), whole rows of the stored encoding; any
+ * elements at all where it is plain numbers, which nothing ties into rows. raw then holds the
+ * stored bytes of just these elements. */
+int tensor_reader_elements(struct tensor_reader *reader, uint64_t first, uint64_t count, void *raw,
+                           float *ret, struct err *err);
 /* Bytes of one stored row of DATA. */
 uint64_t tensor_reader_row_bytes(const struct tensor_reader *reader);
 /* Says that rows up to here will not be read again (drops them from the page cache). */

@@ -3,11 +3,21 @@
 
 #include <assert.h>
 
+static void view(const struct tensor *tensor, const struct encoding *e, uint64_t *ret_rows,
+                 uint64_t *ret_cols) {
+    if (e->codec->family == CODEC_PLAIN) {
+        *ret_rows = tensor->elements;
+        *ret_cols = 1;
+    } else {
+        tensor_matrix(tensor, e, ret_rows, ret_cols);
+    }
+}
+
 struct tiling tiling_of(const struct tensor *tensor, const struct encoding *a,
                         const struct encoding *b) {
     uint64_t rows, cols_a, cols_b;
-    tensor_matrix(tensor, a, &rows, &cols_a);
-    tensor_matrix(tensor, b, &rows, &cols_b);
+    view(tensor, a, &rows, &cols_a);
+    view(tensor, b, &rows, &cols_b);
     struct tiling t = {.elements = tensor->elements};
     if (!t.elements)
         return t;
@@ -36,7 +46,7 @@ uint64_t tiling_elements(const struct tiling *tiling, size_t tile) {
 struct tile_rows tiling_rows(const struct tiling *tiling, size_t tile, const struct tensor *tensor,
                              const struct encoding *e) {
     uint64_t rows, cols;
-    tensor_matrix(tensor, e, &rows, &cols);
+    view(tensor, e, &rows, &cols);
     return (struct tile_rows){
         .row0 = tiling_start(tiling, tile) / cols,
         .rows = tiling_elements(tiling, tile) / cols,
@@ -47,6 +57,6 @@ struct tile_rows tiling_rows(const struct tiling *tiling, size_t tile, const str
 uint64_t tiling_data_bytes(const struct tiling *tiling, const struct tensor *tensor,
                            const struct encoding *e) {
     uint64_t rows, cols;
-    tensor_matrix(tensor, e, &rows, &cols);
+    view(tensor, e, &rows, &cols);
     return cols ? tiling->tile_elements / cols * encoding_size(e, rows, cols).row_bytes : 0;
 }

@@ -9,8 +9,9 @@
  *
  * Tiles are small enough for a worker's f32 copy, the bytes it came from and the bytes it becomes
  * to stay in a core's L2 cache; their size depends on nothing but the tensor, so sums kept per tile
- * and added in order do not depend on the number of threads. A single row is never cut: a row
- * longer than a tile is a tile.
+ * and added in order do not depend on the number of threads. A row that shares a scale is never
+ * cut: one longer than a tile is a tile. Plain numbers have no rows in this sense (every element is
+ * one), so a flat vector of any length is cut like anything else.
  */
 #ifndef COMPRESS_GRAPH_TILING_H
 #define COMPRESS_GRAPH_TILING_H
@@ -31,7 +32,7 @@ struct tiling {
     size_t count;           /* 0 for an empty tensor */
 };
 
-/* A tile seen as rows of one encoding's matrix. */
+/* A tile seen as rows of one encoding's matrix; [elements, 1] for plain numbers. */
 struct tile_rows {
     uint64_t row0;
     uint64_t rows;

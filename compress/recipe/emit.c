@@ -350,9 +350,10 @@ static int emit_copied_part(struct emitter *e, const struct segment *segment, st
 /* ---- encoded tensors ---- */
 
 static int read_tile(struct stream *s, size_t tile, unsigned worker, struct err *err) {
-    struct tile_rows in = tiling_rows(&s->tiling, tile, s->tensor, &s->tensor->stored);
-    struct scratch *scratch = &s->e->scratch[worker];
-    return tensor_reader_rows(s->reader, in.row0, in.rows, scratch->raw, scratch->values, err);
+    const struct scratch *scratch = &s->e->scratch[worker];
+    return tensor_reader_elements(s->reader, tiling_start(&s->tiling, tile),
+                                  tiling_elements(&s->tiling, tile), scratch->raw, scratch->values,
+                                  err);
 }
 
 static int range_tile(struct stream *s, size_t tile, unsigned worker, uint8_t *dest,

@@ -177,9 +177,12 @@ static void add_stats(struct error_stats *sum, const struct error_stats *more, u
     sum->non_finite += more->non_finite;
 }
 
-/* Values whose largest magnitude bounds their error. Where it is the whole tensor's, the bound is
- * checked at the end, and a row stands here only to be summed up. */
-static uint64_t span_of(const struct encoding *e, uint64_t cols) {
+/* Values whose largest magnitude bounds their error: for plain numbers any few, so the tile. Where
+ * it is the whole tensor's, the bound is checked at the end, and a row stands here only to be
+ * summed up. */
+static uint64_t span_of(const struct encoding *e, uint64_t elements, uint64_t cols) {
+    if (e->codec->family == CODEC_PLAIN)
+        return elements;
     if (e->codec->family == CODEC_BLOCK)
         return e->codec->block_len;
     return e->granularity == GRANULARITY_GROUP ? e->group_len : cols;
@@ -203,7 +206,7 @@ static int compare_values(const struct verifier *v, const struct scratch *s, uin
                           uint64_t elements, uint64_t cols, struct tile *tile, struct err *err) {
     const struct pair *pair = &v->pair;
     const struct tensor *before = pair->before;
-    uint64_t span = span_of(&before->wanted, cols);
+    uint64_t span = span_of(&before->wanted, elements, cols);
     bool check = bound_is_per_span(pair);
     kernel_error *measure = kernels_get()->error_stats_f32;
     for (uint64_t at = 0; at < elements; at += span) {
@@ -251,21 +254,20 @@ static int compare_tile(struct verifier *v, size_t index, unsigned worker, struc
     uint64_t start = tiling_start(&pair->tiling, i);
     uint64_t elements = tiling_elements(&pair->tiling, i);
     *tile = (struct tile){0};
+    if (pair->mode != MODE_BYTES && tensor_reader_elements(pair->reader_before, start, elements,
+                                                           s->raw_before, s->before, err) < 0)
+        return -1;
     if (pair->mode == MODE_COMPARE) {
-        struct tile_rows out = tiling_rows(&pair->tiling, i, pair->before, &pair->before->wanted);
-        if (tensor_reader_rows(pair->reader_before, rows.row0, rows.rows, s->raw_before, s->before,
-                               err) < 0 ||
-            tensor_reader_rows(pair->reader_after, out.row0, out.rows, s->raw_after, s->after,
-                               err) < 0)
+        if (tensor_reader_elements(pair->reader_after, start, elements, s->raw_after, s->after,
+                                   err) < 0)
             return -1;
-        return compare_values(v, s, start, elements, out.cols, tile, err);
+        uint64_t cols = tiling_rows(&pair->tiling, i, pair->before, &pair->before->wanted).cols;
+        return compare_values(v, s, start, elements, cols, tile, err);
     }
     uint64_t row_bytes = encoding_size(stored, rows.row0 + rows.rows, rows.cols).row_bytes;
     uint64_t bytes = rows.rows * row_bytes;
-    if (pair->mode == MODE_BYTES ? read_data(v->source, pair->before, rows.row0 * row_bytes,
-                                             s->raw_before, bytes, err) < 0
-                                 : tensor_reader_rows(pair->reader_before, rows.row0, rows.rows,
-                                                      s->raw_before, s->before, err) < 0)
+    if (pair->mode == MODE_BYTES &&
+        read_data(v->source, pair->before, rows.row0 * row_bytes, s->raw_before, bytes, err) < 0)
         return -1;
     if (read_data(v->artifact, pair->after, rows.row0 * row_bytes, s->raw_after, bytes, err) < 0)
         return -1;

@@ -95,6 +95,17 @@ static void chunks_agree(void **state) {
             }
             CHECK_BYTES(got, f.want, sizeof got);
         }
+        memset(got, 0, sizeof got);
+        CHECK_OK(tensor_reader_elements(reader, 0, ROWS * COLS, raw, got, &err), &err);
+        CHECK_BYTES(got, f.want, sizeof got);
+        if (i == 0) { /* plain numbers: any elements */
+            CHECK_OK(tensor_reader_elements(reader, COLS + 5, 2 * COLS - 1, raw, got, &err), &err);
+            CHECK_BYTES(got, f.want + COLS + 5, (2 * COLS - 1) * sizeof *got);
+            CHECK_FAILS(tensor_reader_elements(reader, 1, ROWS * COLS, raw, got, &err), &err,
+                        ERR_BUG);
+        } else {
+            CHECK_FAILS(tensor_reader_elements(reader, 5, COLS, raw, got, &err), &err, ERR_BUG);
+        }
         tensor_reader_done(reader, 1000);
         CHECK_FAILS(tensor_reader_rows(reader, ROWS, 1, raw, got, &err), &err, ERR_BUG);
         CHECK_FAILS(tensor_reader_rows(reader, 1, UINT64_MAX, raw, got, &err), &err, ERR_BUG);

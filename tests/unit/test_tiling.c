@@ -69,9 +69,15 @@ static void sizes(void **state) {
     CHECK_UINT(tiling.tile_elements, TILE_ELEMENTS);
     CHECK_UINT(tiling.count, 256);
     CHECK_UINT(tiling_data_bytes(&tiling, &big, &bf16), 2 * TILE_ELEMENTS);
-    /* A row is never cut; rows that share words of zero points stay together. */
+    /* Plain numbers are cut anywhere, a row that shares a scale never; rows that share words of
+     * zero points stay together. */
     struct tensor wide = tensor_of(2, (uint64_t[]){9, 3 * TILE_ELEMENTS});
-    CHECK_UINT(tiling_of(&wide, &bf16, &bf16).tile_elements, 3 * TILE_ELEMENTS);
+    CHECK_UINT(tiling_of(&wide, &bf16, &bf16).tile_elements, TILE_ELEMENTS);
+    struct encoding int8 = {.codec = codec_by_name("int8"),
+                            .granularity = GRANULARITY_CHANNEL,
+                            .symmetric = true,
+                            .scale_dtype = DTYPE_BF16};
+    CHECK_UINT(tiling_of(&wide, &bf16, &int8).tile_elements, 3 * TILE_ELEMENTS);
     struct encoding int4 = int4_asymmetric();
     CHECK_UINT(codec_row_multiple(&int4), 8);
     CHECK_UINT(tiling_of(&wide, &bf16, &int4).tile_elements, 8 * 3 * TILE_ELEMENTS);
