@@ -24,6 +24,7 @@ static void build(struct fixture *f, struct encoding e) {
     *f = (struct fixture){.tensor = {.name = "w", .component = "", .rank = 2, .stored = e}};
     f->tensor.dims[0] = ROWS;
     f->tensor.dims[1] = COLS;
+    f->tensor.elements = ROWS * COLS;
     float x[ROWS * COLS];
     for (size_t i = 0; i < ROWS * COLS; i++)
         x[i] = (float)((double)(i * 2654435761u % 2001) / 1000 - 1);
