@@ -60,33 +60,67 @@ static int fetch(struct pull *pull, const char *path, uint64_t bytes, struct sin
     return 0;
 }
 
-static int pull_file(struct pull *pull, struct outputs *outputs, const struct json_t *item,
-                     struct err *err) {
-    const char *path = json_text(json_get(item, "path"));
+/* What the server lists, which is not believed. */
+struct listed {
+    const char *path;
+    struct digest digest;
+    int64_t bytes;
+};
+
+struct listing {
+    struct listed *files;
+    size_t count;
+    uint64_t bytes;
+    bool lone;
+};
+
+static bool read_file(const struct json_t *item, struct listed *ret) {
     const char *hex = json_text(json_get(item, "sha256"));
-    struct digest want, got;
-    int64_t bytes = 0;
-    if (!path || !path_ok(path) || !hex || !digest_from_hex(hex, &want) ||
-        !json_int(json_get(item, "bytes"), &bytes) || bytes < 0)
-        return err_set(err, ERR_NETWORK, "the server's list of files makes no sense");
-    char *escaped = client_escape(path, true);
+    ret->path = json_text(json_get(item, "path"));
+    return ret->path && path_ok(ret->path) && hex && digest_from_hex(hex, &ret->digest) &&
+           json_int(json_get(item, "bytes"), &ret->bytes) && ret->bytes >= 0;
+}
+
+static int read_listing(const struct json_t *document, struct arena *arena, struct listing *ret,
+                        struct err *err) {
+    struct json_t *items = json_get(document, "items");
+    *ret = (struct listing){.count = json_array_len(items)};
+    json_bool(json_get(document, "lone"), &ret->lone);
+    if (ret->count == 0)
+        return err_set(err, ERR_STATE, "the job has no artifact");
+    ret->files = ARENA_ARRAY(arena, struct listed, ret->count);
+    if (!ret->files)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a list of files");
+    bool sense = !ret->lone || ret->count == 1;
+    for (size_t i = 0; sense && i < ret->count; i++) {
+        sense = read_file(json_array_at(items, i), &ret->files[i]);
+        ret->bytes += sense ? (uint64_t)ret->files[i].bytes : 0;
+    }
+    return sense ? 0 : err_set(err, ERR_NETWORK, "the server's list of files makes no sense");
+}
+
+static int pull_file(struct pull *pull, struct outputs *outputs, const struct listed *file,
+                     struct err *err) {
+    struct digest got;
+    char *escaped = client_escape(file->path, true);
     const char *url = session_path(pull->session, "/v1/jobs", pull->id, "/artifacts/");
     url = arena_printf(pull->session->arena, "%s%s", url, escaped ? escaped : "");
     free(escaped);
     struct sink *sink;
     if (!url)
         return err_set(err, ERR_NO_MEMORY, "no memory for a request");
-    if (outputs->ops->create(outputs, path, (uint64_t)bytes, &sink, err) < 0)
+    if (outputs->ops->create(outputs, file->path, (uint64_t)file->bytes, &sink, err) < 0)
         return -1;
-    if (fetch(pull, url, (uint64_t)bytes, sink, err) < 0) {
+    if (fetch(pull, url, (uint64_t)file->bytes, sink, err) < 0) {
         sink_abort(sink);
-        return err_at_file(err, path, ERR_NO_OFFSET);
+        return err_at_file(err, file->path, ERR_NO_OFFSET);
     }
     if (sink_finish(sink, &got, err) < 0)
         return -1;
-    if (!digest_equal(&got, &want)) {
-        err_set(err, ERR_BAD_DIGEST, "%s does not have the digest that the server states", path);
-        return err_at_file(err, path, ERR_NO_OFFSET);
+    if (!digest_equal(&got, &file->digest)) {
+        err_set(err, ERR_BAD_DIGEST, "%s does not have the digest that the server states",
+                file->path);
+        return err_at_file(err, file->path, ERR_NO_OFFSET);
     }
     return 0;
 }
@@ -108,31 +142,21 @@ static const char *last_part(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-static int pull_all(struct pull *pull, const struct json_t *list, const char *out, bool force,
+static int pull_all(struct pull *pull, const struct json_t *document, const char *out, bool force,
                     struct err *err) {
-    struct json_t *items = json_get(list, "items");
-    size_t count = json_array_len(items);
-    uint64_t total = 0;
-    for (size_t i = 0; i < count; i++) {
-        int64_t bytes = 0;
-        json_int(json_get(json_array_at(items, i), "bytes"), &bytes);
-        total += (uint64_t)bytes;
-    }
-    bool lone = false;
-    json_bool(json_get(list, "lone"), &lone);
-    if (count == 0)
-        return err_set(err, ERR_STATE, "the job has no artifact");
-    pull->state =
-        (struct progress_state){.stage = "download", .unit = "bytes", .stages = 1, .total = total};
-    const char *first = json_text(json_get(json_array_at(items, 0), "path"));
+    struct listing list;
+    if (read_listing(document, pull->session->arena, &list, err) < 0)
+        return -1;
+    pull->state = (struct progress_state){
+        .stage = "download", .unit = "bytes", .stages = 1, .total = list.bytes};
     struct beside *beside = NULL;
     struct dir_outputs *outputs = NULL;
-    int result = beside_new(out, lone && first ? last_part(first) : "model", !lone, force, total,
-                            &beside, err);
+    const char *name = list.lone ? last_part(list.files[0].path) : "model";
+    int result = beside_new(out, name, !list.lone, force, list.bytes, &beside, err);
     if (result == 0)
-        result = dir_outputs_new(beside_path(beside), lone, &outputs, err);
-    for (size_t i = 0; result == 0 && i < count; i++)
-        result = pull_file(pull, dir_outputs_base(outputs), json_array_at(items, i), err);
+        result = dir_outputs_new(beside_path(beside), list.lone, &outputs, err);
+    for (size_t i = 0; result == 0 && i < list.count; i++)
+        result = pull_file(pull, dir_outputs_base(outputs), &list.files[i], err);
     if (result == 0)
         result = check_model(dir_outputs_base(outputs), err);
     if (result == 0)

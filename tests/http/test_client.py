@@ -1,0 +1,218 @@
+"""The tool against the daemon, and against servers that misbehave."""
+import contextlib
+import hashlib
+import http.server
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import tiny
+from harness import main
+
+COMPRESSCTL = os.environ["COMPRESSCTL"]
+DONE, REFUSED, CANCELLED, NETWORK, MISMATCH = 0, 3, 5, 6, 7
+
+
+def start(url, *words, token=None):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COMPRESSD_")}
+    environment |= {"COMPRESSD_URL": url, "XDG_CONFIG_HOME": "/nonexistent"}
+    if token:
+        environment["COMPRESSD_TOKEN"] = token
+    return subprocess.Popen([COMPRESSCTL, *map(str, words)], env=environment,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end(process, timeout=60):
+    out, errors = process.communicate(timeout=timeout)
+    return process.returncode, out, errors
+
+
+def tool(s, *words):
+    return end(start(s.daemon.url, *words))
+
+
+@contextlib.contextmanager
+def server(answer):
+    """answer(handler) for every request; what was asked for is in .seen."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *_):
+            pass
+
+        def do_GET(self):
+            self.server.seen.append((self.path, dict(self.headers)))
+            answer(self)
+
+        do_HEAD = do_POST = do_PUT = do_GET
+
+        def reply(self, status, body=b"", kind="application/json", **headers):
+            body = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def begin_lines(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-ndjson")
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.flush()
+            self.close_connection = True
+
+    it = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    it.daemon_threads = True
+    it.seen = []
+    it.url = f"http://127.0.0.1:{it.server_port}"
+    threading.Thread(target=it.serve_forever, daemon=True).start()
+    try:
+        yield it
+    finally:
+        it.shutdown()
+        it.server_close()
+
+
+def problem(slug, status):
+    return {"type": f"/problems/{slug}", "title": slug, "status": status, "detail": slug}
+
+
+def the_whole_way(s):
+    model = s.dir / "small.safetensors"
+    model.write_bytes(tiny.model())
+    out = s.dir / "small-int8.safetensors"
+    code, said, errors = tool(s, "run", model, "--recipe", "int8", "-o", out)
+    s.equal(code, DONE, "run pushes, submits, watches, pulls and verifies")
+    s.check("every digest verified" in said, "and says so", said + errors)
+    job = json.loads(tool(s, "jobs", "--json")[1])["items"][0]
+    s.equal(hashlib.sha256(out.read_bytes()).hexdigest(), job["artifact"]["sha256"],
+            "what was pulled is the artifact")
+    code, _, errors = tool(s, "pull", job["id"], "-o", out)
+    s.equal(code, REFUSED, "a second pull does not overwrite")
+    s.check("exists" in errors, "and says why", errors)
+    s.equal(tool(s, "pull", job["id"], "-o", out, "--force")[0], DONE, "unless it is told to")
+    s.equal(tool(s, "watch", job["id"])[0], DONE, "a job that is over can be watched")
+    s.equal(tool(s, "push", model, "-n", "small.safetensors")[0], DONE, "pushing again is fine")
+    s.equal(tool(s, "doctor")[0], DONE, "the doctor is content")
+
+
+def a_silent_stream_can_be_left(s):
+    reached = threading.Event()
+
+    def silent(handler):
+        handler.begin_lines()
+        reached.set()
+        time.sleep(20)
+
+    with server(silent) as it:
+        watch = start(it.url, "watch", "0" * 26)
+        s.check(reached.wait(10), "the stream is open")
+        began = time.time()
+        watch.send_signal(signal.SIGINT)
+        code, _, errors = end(watch)
+        s.check(time.time() - began < 5, "Ctrl-C is heard although nothing arrives")
+        s.equal(code, CANCELLED, "and tells itself by the exit code")
+        s.check("the job goes on" in errors, "in words as well", errors)
+
+
+def a_stream_without_an_end(s):
+    def short(handler):
+        handler.begin_lines()
+
+    with server(short) as it:
+        code, out, errors = end(start(it.url, "watch", "0" * 26), timeout=90)
+        s.equal(code, NETWORK, "a stream that never tells the end is no success")
+        s.check("before the job does" in errors, "and that is said", out + errors)
+
+
+def pulled(s, name, answer):
+    out = s.dir / name
+    with server(answer) as it:
+        result = end(start(it.url, "pull", "0" * 26, "-o", out))
+        return (*result, out, it.seen)
+
+
+def listing(data, path="model.safetensors", lone=True):
+    return {"lone": lone, "items": [
+        {"path": path, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}]}
+
+
+def a_broken_download_is_resumed(s):
+    data = tiny.model(seed=3)
+    half = len(data) // 2
+
+    def broken(handler):
+        if handler.path.endswith("/artifacts"):
+            return handler.reply(200, listing(data))
+        asked = handler.headers.get("Range")
+        if asked:
+            at = int(asked.removeprefix("bytes=").rstrip("-"))
+            return handler.reply(206, data[at:], "application/octet-stream",
+                                 **{"Content-Range": f"bytes {at}-{len(data) - 1}/{len(data)}"})
+        downloads = sum("/artifacts/" in path for path, _ in handler.server.seen)
+        if downloads == 1:
+            return handler.reply(503, problem("shutting-down", 503),
+                                 "application/problem+json")
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data[:half])
+        handler.wfile.flush()
+        handler.close_connection = True
+
+    code, _, errors, out, seen = pulled(s, "resumed.safetensors", broken)
+    s.equal(code, DONE, f"a server that restarts and a connection that breaks are survived {errors}")
+    s.check(out.exists() and out.read_bytes() == data, "the file is whole")
+    ranges = [h.get("Range") for path, h in seen if "/artifacts/" in path]
+    s.equal(ranges, [None, None, f"bytes={half}-"], "only the rest was fetched again")
+
+
+def lies_are_found_out(s):
+    data = tiny.model(seed=4)
+    before = sorted(p.name for p in s.dir.iterdir())
+
+    def wrong_bytes(handler):
+        if handler.path.endswith("/artifacts"):
+            return handler.reply(200, listing(data))
+        handler.reply(200, data[:-1] + b"\x7f", "application/octet-stream")
+
+    code, _, _, out, _ = pulled(s, "wrong.safetensors", wrong_bytes)
+    s.equal(code, MISMATCH, "other bytes than the digest says are no model")
+    for lone in (True, False):
+        for path in ("../escaped", "/escaped", "a/../../escaped", "..", "", "a//b"):
+            def outside(handler, path=path, lone=lone):
+                if handler.path.endswith("/artifacts"):
+                    return handler.reply(200, listing(data, path, lone))
+                handler.reply(200, data, "application/octet-stream")
+
+            code, _, _, _, _ = pulled(s, "out", outside)
+            s.equal(code, NETWORK, f"the path {path!r} (lone: {lone}) is refused")
+    s.equal(sorted(p.name for p in s.dir.iterdir()), before, "nothing was written anywhere")
+    s.check(not Path(s.dir.parent, "escaped").exists(), "nor beside")
+
+
+def the_token_goes_nowhere_else(s):
+    def other(handler):
+        handler.reply(200, {})
+
+    with server(other) as there:
+        def redirect(handler):
+            handler.reply(302, Location=f"{there.url}{handler.path}")
+
+        with server(redirect) as it:
+            code, _, _ = end(start(it.url, "models", token="secret"))
+            s.check(code != DONE, "a redirection is no answer", code)
+            s.equal(it.seen[0][1].get("Authorization"), "Bearer secret", "the server gets the token")
+        s.equal(there.seen, [], "whoever it points to gets nothing")
+
+
+main("client", [], the_whole_way, a_silent_stream_can_be_left, a_broken_download_is_resumed,
+     lies_are_found_out, the_token_goes_nowhere_else, a_stream_without_an_end)
