@@ -41,6 +41,18 @@ static int reply_stored(struct request *r, const struct digest *digest, uint64_t
     return reply_json(r, status, &b, err);
 }
 
+/* Does the team hold it, and must its lease be renewed before anybody is told so? As
+ * blobs_tbl_find(). */
+static int find_blob(struct request *r, const struct digest *digest, uint64_t *ret_bytes,
+                     bool *ret_stale, struct err *err) {
+    struct db_conn *conn = request_read(r, err);
+    int found = conn ? blobs_tbl_find(conn, r->principal.team, digest, ret_bytes, err) : -1;
+    if (found > 0 && blobs_tbl_lease_is_stale(conn, digest, db_now_ms(), ret_stale, err))
+        found = -1;
+    request_read_end(r, conn);
+    return found;
+}
+
 int blob_put_begin(struct request *r, struct err *err) {
     struct digest digest;
     if (!parse_digest(r->args[0], &digest))
@@ -48,13 +60,12 @@ int blob_put_begin(struct request *r, struct err *err) {
     if (!r->has_body && r->content_length == UINT64_MAX)
         return err_set(err, ERR_NO_LENGTH, "send the bytes with a Content-Length, or chunked");
     uint64_t bytes = 0;
-    struct db_conn *conn = request_read(r, err);
-    int found = conn ? blobs_tbl_find(conn, r->principal.team, &digest, &bytes, err) : -1;
-    request_read_end(r, conn);
+    bool stale = false;
+    int found = find_blob(r, &digest, &bytes, &stale, err);
     if (found < 0)
         return -1;
-    /* A client that waits to be asked need not send what is already here. */
-    if (found && r->expects_continue)
+    /* A client that waits to be asked need not send what is already here and will stay. */
+    if (found && !stale && r->expects_continue)
         return reply_stored(r, &digest, bytes, 200, err);
     struct blob_upload *upload = calloc(1, sizeof *upload);
     if (!upload)
@@ -111,19 +122,11 @@ int blob_put(struct request *r, struct err *err) {
     return request_offload(r, seal, sealed, err);
 }
 
-int blob_get(struct request *r, struct err *err) {
+static int send_blob(struct request *r, struct err *err) {
     struct digest digest;
-    uint64_t bytes = 0;
-    if (!parse_digest(r->args[0], &digest))
-        return err_set(err, ERR_NOT_FOUND, "the address of a blob is sha256: and 64 hex digits");
-    struct db_conn *conn = request_read(r, err);
-    int found = conn ? blobs_tbl_find(conn, r->principal.team, &digest, &bytes, err) : -1;
-    request_read_end(r, conn);
-    if (found < 0)
-        return -1;
-    if (!found)
-        return err_set(err, ERR_NOT_FOUND, "there is no blob %s", r->args[0]);
+    uint64_t bytes;
     int fd;
+    parse_digest(r->args[0], &digest);
     if (blob_open_fd(r->service->store->blobs, &digest, &fd, &bytes, err))
         return -1;
     return reply_content(r,
@@ -133,4 +136,24 @@ int blob_get(struct request *r, struct err *err) {
                                                  .filename = r->args[0] + 7,
                                                  .fd = fd},
                          err);
+}
+
+static int renew(struct db_conn *conn, struct request *r, struct err *err) {
+    struct digest digest;
+    parse_digest(r->args[0], &digest);
+    return blobs_tbl_renew(conn, &digest, db_now_ms(), err);
+}
+
+int blob_get(struct request *r, struct err *err) {
+    struct digest digest;
+    uint64_t bytes = 0;
+    bool stale = false;
+    if (!parse_digest(r->args[0], &digest))
+        return err_set(err, ERR_NOT_FOUND, "the address of a blob is sha256: and 64 hex digits");
+    int found = find_blob(r, &digest, &bytes, &stale, err);
+    if (found < 0)
+        return -1;
+    if (!found)
+        return err_set(err, ERR_NOT_FOUND, "there is no blob %s", r->args[0]);
+    return stale ? request_write(r, renew, send_blob, err) : send_blob(r, err);
 }

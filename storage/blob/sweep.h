@@ -12,6 +12,7 @@
 #include "storage/blob/blobs.h"
 
 #define BLOB_LEASE_MS (24 * 60 * 60 * 1000LL)
+#define BLOB_LEASE_STALE_MS (60 * 60 * 1000LL) /* renewed at most this often */
 
 struct sweep_result {
     unsigned blobs;

@@ -57,6 +57,17 @@ int blobs_tbl_renew(struct db_conn *conn, const struct digest *digest, int64_t n
                : 0;
 }
 
+int blobs_tbl_lease_is_stale(struct db_conn *conn, const struct digest *digest, int64_t now_ms,
+                             bool *ret, struct err *err) {
+    struct hex hex = hex_of(digest);
+    int64_t until = INT64_MAX; /* not here: nothing to renew */
+    if (stmt_number(conn, "SELECT lease_until_ms FROM blob WHERE digest = ?1",
+                    ARGS(ARG_TEXT(hex.text)), &until, err) < 0)
+        return -1;
+    *ret = until < now_ms + BLOB_LEASE_MS - BLOB_LEASE_STALE_MS;
+    return 0;
+}
+
 int blobs_tbl_exists(struct db_conn *conn, const struct digest *digest, struct err *err) {
     struct hex hex = hex_of(digest);
     int64_t one;

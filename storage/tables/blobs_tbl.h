@@ -13,6 +13,10 @@ int blobs_tbl_find(struct db_conn *conn, const char *team, const struct digest *
                    uint64_t *ret_bytes, struct err *err);
 int blobs_tbl_renew(struct db_conn *conn, const struct digest *digest, int64_t now_ms,
                     struct err *err);
+/* Has the lease run for BLOB_LEASE_STALE_MS, so that a call which names the blob must renew it
+ * before it may say that the blob is here? Younger ones are left alone: no write for every HEAD. */
+int blobs_tbl_lease_is_stale(struct db_conn *conn, const struct digest *digest, int64_t now_ms,
+                             bool *ret, struct err *err);
 /* Does any row know this blob? 1/0/-1. */
 int blobs_tbl_exists(struct db_conn *conn, const struct digest *digest, struct err *err);
 int blobs_tbl_delete(struct db_conn *conn, const struct digest *digest, struct err *err);

@@ -1,7 +1,10 @@
 """Blobs: content-addressed uploads and downloads."""
-import hashlib
 import base64
+import contextlib
+import hashlib
 import os
+import sqlite3
+import time
 
 from harness import main
 
@@ -96,4 +99,31 @@ def refusals(s):
     s.staging_empties("an upload broken off leaves nothing in staging")
 
 
-main("blobs", [], upload, conditions, refusals)
+def leases(s):
+    """Who is told that a blob is here may rely on it for a day."""
+    data = os.urandom(10_000)
+    digest = digest_of(data)
+    path = f"/v1/blobs/{digest}"
+    s.put(path, data)
+
+    def lease(set_ms=None):
+        with contextlib.closing(sqlite3.connect(s.daemon.data / "compressd.db", timeout=10)) as db:
+            if set_ms:
+                db.execute("UPDATE blob SET lease_until_ms = ? WHERE digest = ?",
+                           (set_ms, digest[7:]))
+                db.commit()
+            row = db.execute("SELECT lease_until_ms FROM blob WHERE digest = ?", (digest[7:],))
+            return row.fetchone()[0]
+
+    hour = 3600_000
+    fresh = lease()
+    s.equal(s.curl("HEAD", path).status, 200, "a fresh blob is here")
+    s.equal(lease(), fresh, "its lease needs no renewal")
+    for ask in (lambda: s.curl("HEAD", path), lambda: s.get(path),
+                lambda: s.put(path, data, headers={"Expect": "100-continue"})):
+        lease(time.time_ns() // 1_000_000 + hour)
+        s.equal(ask().status, 200, "one whose lease runs out soon is here")
+        s.check(lease() >= fresh, "and its lease was renewed before that was said")
+
+
+main("blobs", [], upload, conditions, refusals, leases)
