@@ -85,17 +85,24 @@ static int set_durability(struct writer *w, struct db_conn *conn, bool durable, 
     return 0;
 }
 
-static void run_one(struct db_conn *conn, struct write *write) {
+/* -1 with write->err: the whole transaction is lost, or must be. */
+static int run_one(struct db_conn *conn, struct write *write) {
     size_t mark = db_undo_mark(conn);
     write->err = ERR_INIT;
-    write->failed = stmt_run(conn, "SAVEPOINT closure", NO_ARGS, &write->err) < 0 ||
-                    write->run(conn, write->ctx, &write->err) < 0;
-    if (write->failed && db_in_transaction(conn)) {
+    write->failed = stmt_run(conn, "SAVEPOINT closure", NO_ARGS, &write->err) < 0;
+    if (write->failed)
+        return db_in_transaction(conn) ? 0 : -1;
+    write->failed = write->run(conn, write->ctx, &write->err) < 0;
+    if (!write->failed)
+        err_clear(&write->err);   /* what it returns decides */
+    if (!db_in_transaction(conn)) /* SQLite gave it up: disk full, I/O error */
+        return err_set(&write->err, ERR_IO, "the transaction was rolled back");
+    if (write->failed) {
         db_undo_run(conn, mark);
-        stmt_run(conn, "ROLLBACK TO closure", NO_ARGS, NULL);
+        if (stmt_run(conn, "ROLLBACK TO closure", NO_ARGS, &write->err) < 0)
+            return -1;
     }
-    if (db_in_transaction(conn))
-        stmt_run(conn, "RELEASE closure", NO_ARGS, write->failed ? NULL : &write->err);
+    return stmt_run(conn, "RELEASE closure", NO_ARGS, &write->err) < 0 ? -1 : 0;
 }
 
 static void run_group(struct writer *w, struct write *group, bool durable) {
@@ -104,13 +111,9 @@ static void run_group(struct writer *w, struct write *group, bool durable) {
     bool ok = set_durability(w, conn, durable, &err) == 0 &&
               stmt_run(conn, "BEGIN IMMEDIATE", NO_ARGS, &err) >= 0;
     for (struct write *write = group; ok && write; write = write->next) {
-        run_one(conn, write);
-        if (!db_in_transaction(conn)) {
-            /* SQLite gave the whole transaction up (disk full, I/O error): nobody has committed. */
-            err = write->err;
-            err_set(&err, ERR_IO, "the transaction was rolled back");
-            ok = false;
-        }
+        ok = run_one(conn, write) == 0;
+        if (!ok)
+            err = write->err; /* nobody has committed, so all are told */
     }
     if (ok && stmt_run(conn, "COMMIT", NO_ARGS, &err) < 0)
         ok = false;

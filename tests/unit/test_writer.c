@@ -90,6 +90,45 @@ static void a_failed_closure_leaves_nothing(void **state) {
     close_fixture(&f);
 }
 
+static int insert_in_spite_of_an_error(struct db_conn *conn, void *ctx, struct err *err) {
+    struct err forgiven = ERR_INIT;
+    insert_key(conn, ctx, &forgiven);
+    err_set(err, ERR_DB, "%s", "of no consequence");
+    return 0;
+}
+
+/* What a closure returns decides, or an owner would be told of a failure that was committed. */
+static void a_closure_that_returns_0_has_succeeded(void **state) {
+    struct fixture f;
+    struct err err = ERR_INIT;
+    open_fixture(&f);
+    char a[] = "a";
+    CHECK_OK(writer_run(f.writer, insert_in_spite_of_an_error, a, &err), &err);
+    CHECK_INT(rows(&f), 1);
+    close_fixture(&f);
+}
+
+static int lose_the_savepoint(struct db_conn *conn, void *ctx, struct err *err) {
+    if (insert_key(conn, ctx, err) < 0)
+        return -1;
+    stmt_script(conn, "RELEASE closure", NULL);
+    return err_set(err, ERR_STATE, "on purpose");
+}
+
+/* A failure that cannot be rolled back alone takes its group along: half of it is never committed.
+ */
+static void a_lost_savepoint_fails_all(void **state) {
+    struct fixture f;
+    struct err err = ERR_INIT;
+    open_fixture(&f);
+    char half[] = "half", whole[] = "whole";
+    CHECK_FAILS(writer_run(f.writer, lose_the_savepoint, half, &err), &err, ERR_STATE);
+    CHECK_INT(rows(&f), 0);
+    CHECK_OK(writer_run(f.writer, insert, whole, &err), &err);
+    CHECK_INT(rows(&f), 1);
+    close_fixture(&f);
+}
+
 struct counted {
     struct write write;
     char key[16];
@@ -219,6 +258,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_is_committed_when_it_returns),
         cmocka_unit_test(a_failed_closure_leaves_nothing),
+        cmocka_unit_test(a_closure_that_returns_0_has_succeeded),
+        cmocka_unit_test(a_lost_savepoint_fails_all),
         cmocka_unit_test(one_failure_in_a_group_is_its_own),
         cmocka_unit_test(lazy_writes_land_by_themselves),
         cmocka_unit_test(writes_are_grouped),
