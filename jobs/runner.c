@@ -360,9 +360,20 @@ static void give_up(struct outcome *o) {
     o->finish = (struct job_finish){.state = "cancelled"};
 }
 
-/* Until it is stored, or the fence says no, or the server is going down anyway. */
+/* The end cannot be stored as it is: then it is a failure. */
+static void turn_into_failure(struct outcome *o, const struct err *why) {
+    blob_outputs_discard(o->outputs);
+    o->outputs = NULL;
+    free(o->problem_json);
+    o->problem_json = problemdoc_json(why, NULL);
+    o->finish = (struct job_finish){.state = "failed", .problem_json = o->problem_json};
+}
+
+/* Until it is stored, or the fence says no, or the server is going down anyway. What the machine
+ * lacks (disk, memory) may come back; anything else will be the same the next time. */
 static void finish(struct outcome *o) {
     struct run *run = o->run;
+    bool turned = false;
     for (bool told = false;; told = true) {
         struct err err = ERR_INIT;
         if (writer_run(run->engine->store->writer, store_outcome, o, &err) == 0)
@@ -378,6 +389,10 @@ static void finish(struct outcome *o) {
                      err.text);
         if (atomic_load(&run->engine->stopping))
             break;
+        if (!o->stopped && !turned && err_kind(err.code) != ERR_KIND_ENV) {
+            turn_into_failure(o, &err);
+            turned = true;
+        }
         usleep(FINISH_AGAIN_MS * 1000);
     }
     if (!o->stopped)

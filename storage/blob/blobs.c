@@ -147,7 +147,8 @@ static int publish(struct blobs *blobs, struct publication *move, const char *fr
         move->blobs = blobs;
         snprintf(move->from, sizeof move->from, "%s", from);
         if (renameat(blobs->dir_fd, move->from, blobs->dir_fd, move->to) < 0)
-            return err_set_errno(err, ERR_IO, errno, "publishing a blob");
+            return err_set_errno(err, errno == ENOENT ? ERR_BUG : ERR_IO, errno,
+                                 "publishing a blob"); /* no waiting brings a staged file back */
         move->moved = true;
         db_undo_push(conn, take_back, move);
         char folder[24];

@@ -373,6 +373,48 @@ static void a_suspect_keeps_the_stage_it_died_in(void **state) {
     engine_run(engine);
 }
 
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool open;
+};
+
+static int wait_at_gate(struct db_conn *conn, void *ctx, struct err *err) {
+    struct gate *gate = ctx;
+    pthread_mutex_lock(&gate->lock);
+    while (!gate->open)
+        pthread_cond_wait(&gate->opened, &gate->lock);
+    pthread_mutex_unlock(&gate->lock);
+    return 0;
+}
+
+/* The end of a job is tried again while the machine cannot store it; what no waiting mends fails
+ * the job, or it would hold its slot for ever. */
+static void staged_files_that_vanish_fail_the_job(void **state) {
+    static struct gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    static struct write at_gate = {.run = wait_at_gate, .ctx = &gate};
+    struct job_row job = make_job(
+        "{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\",\"group_size\":64}]}", "{}");
+    wait_for(job.n, "running");
+    writer_post(store->writer, &at_gate); /* no end can be stored now */
+    unsigned depth = 0;
+    for (int quiet_ms = 0, i = 0; quiet_ms < 1500 && i < 3000; i++, quiet_ms += 10) {
+        if (writer_depth(store->writer) != depth)
+            quiet_ms = 0;
+        depth = writer_depth(store->writer);
+        usleep(10 * 1000);
+    }
+    char command[400];
+    snprintf(command, sizeof command, "rm -f '%s'/staging/*", dir.path);
+    CHECK_INT(system(command), 0);
+    pthread_mutex_lock(&gate.lock);
+    gate.open = true;
+    pthread_cond_signal(&gate.opened);
+    pthread_mutex_unlock(&gate.lock);
+    struct job_row row = wait_for(job.n, "failed");
+    CHECK_HOLDS(row.problem_json, "\"/problems/");
+}
+
 struct edit {
     const char *id;
     int priority;
@@ -471,6 +513,7 @@ int main(void) {
         cmocka_unit_test(cancel_retry_delete),
         cmocka_unit_test(suspects_are_counted_only_when_marked_and_alone),
         cmocka_unit_test(a_suspect_keeps_the_stage_it_died_in),
+        cmocka_unit_test(staged_files_that_vanish_fail_the_job),
         cmocka_unit_test(a_job_that_is_over_keeps_its_priority),
         cmocka_unit_test(offloads_all_run),
         cmocka_unit_test(the_budget_admits_by_bytes_and_slots),
