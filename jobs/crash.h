@@ -11,7 +11,8 @@
 
 #include "storage/store.h"
 
-/* Installs the handlers. Process-wide: called once by the daemon's main, before threads. */
+/* Installs the handlers, for all threads of the process. Called once by the daemon's main, after
+ * engine_new() has taken the mark of the last run: a death before that is no job's. */
 int crash_install(const struct store *store, struct err *err);
 
 #endif

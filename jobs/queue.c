@@ -84,8 +84,11 @@ int queue_cancel(struct engine *engine, struct db_conn *conn, const char *team, 
         /* Early, before the commit: should it fail, the job ends as cancelled all the same and only
          * the answer is lost. */
         ask_to_cancel(engine, row.n);
-        if (strcmp(state, "cancelled") == 0)
+        if (strcmp(state, "cancelled") == 0) { /* else its run tells and tidies up at its end */
             counter_add(COUNTER_JOBS_CANCELLED, 1);
+            if (result == 0)
+                result = models_tbl_drop_orphans(conn, err);
+        }
         engine_touch_queue(engine);
     } else if (strcmp(row.state, "cancelled") != 0 && strcmp(row.state, "cancelling") != 0) {
         result = err_set(err, ERR_STATE, "the job has already %s", row.state);

@@ -335,6 +335,21 @@ static void suspects_are_counted_only_when_marked_and_alone(void **state) {
     CHECK(!reread(lone.n).suspect);
 }
 
+/* Nobody needs the files of a replaced model any more when the last job that did was cancelled. */
+static void a_cancelled_job_lets_its_version_go(void **state) {
+    struct err err = ERR_INIT;
+    stop();
+    start(); /* not running: nothing is claimed */
+    struct job_row job = make_job(INT8, "{}");
+    upload_model();
+    CHECK(reread(job.n).model_version != 0);
+    struct ask ask = {.id = job.id};
+    CHECK_OK(writer_run(store->writer, cancel, &ask, &err), &err);
+    CHECK_INT(reread(job.n).model_version, 0);
+    CHECK_FAILS(writer_run(store->writer, retry, &ask, &err), &err, ERR_STATE);
+    engine_run(engine);
+}
+
 static int set_progress(struct db_conn *conn, void *ctx, struct err *err) {
     struct job_row *job = ctx;
     return stmt_run(conn, "UPDATE job SET progress_json = ?2 WHERE n = ?1",
@@ -512,6 +527,7 @@ int main(void) {
         cmocka_unit_test(a_failure_is_a_problem),
         cmocka_unit_test(cancel_retry_delete),
         cmocka_unit_test(suspects_are_counted_only_when_marked_and_alone),
+        cmocka_unit_test(a_cancelled_job_lets_its_version_go),
         cmocka_unit_test(a_suspect_keeps_the_stage_it_died_in),
         cmocka_unit_test(staged_files_that_vanish_fail_the_job),
         cmocka_unit_test(a_job_that_is_over_keeps_its_priority),
