@@ -35,8 +35,10 @@ static const char *work_name(const struct recipe *recipe) {
     return recipe->stage_count == 1 ? recipe->stages[0].pass->name : "compress";
 }
 
-static uint64_t headers_bytes(const struct plan *plan) {
-    return arena_used_bytes(plan->arena) + arena_used_bytes(plan->model->arena);
+/* What lives as long as the run: the model's headers, the plan, results. */
+static uint64_t lasting_bytes(const struct run *r) {
+    return arena_used_bytes(r->plan->arena) + arena_used_bytes(r->plan->model->arena) +
+           arena_used_bytes(r->arena);
 }
 
 static void add_stage(struct run *r, const char *name, double since, uint64_t peak_bytes,
@@ -44,7 +46,7 @@ static void add_stage(struct run *r, const char *name, double since, uint64_t pe
     r->report->stages[r->report->stage_count++] = (struct report_stage){
         .name = name,
         .seconds = now_seconds() - since,
-        .peak_bytes = peak_bytes + headers_bytes(r->plan),
+        .peak_bytes = peak_bytes + lasting_bytes(r),
         .predicted_bytes = predicted_bytes,
     };
 }

@@ -28,6 +28,8 @@
 
 /* Arenas grow by blocks. */
 #define HEADER_SLACK_BYTES (UINT64_C(512) << 10)
+/* What a tensor leaves in the results of writing and verifying and in the report, with its name. */
+#define TENSOR_RESULT_BYTES 1024
 
 static bool is_searched(const struct tensor *tensor) {
     return tensor->wanted.codec->family == CODEC_AFFINE && tensor->options.search == SEARCH_MSE;
@@ -137,6 +139,20 @@ static void own_texts(struct violations *list) {
 
 /* ---- sums ---- */
 
+/* The artifact's headers will be read for verification. They grow with the tensors that are stored,
+ * of which one weight may become four; half as much again is what arrays that double waste. */
+static uint64_t artifact_header_bytes(const struct plan *plan, uint64_t header_bytes) {
+    uint64_t before = 0, after = 0;
+    for (size_t i = 0; i < plan->model->tensor_count; i++)
+        for (unsigned k = 0; k < PART_KINDS; k++)
+            before += plan->model->tensors[i].parts[k].name != NULL;
+    for (size_t i = 0; i < plan->layout.count; i++)
+        for (size_t k = 0; k < plan->layout.files[i].count; k++)
+            after += plan->layout.files[i].segments[k].tensor != NULL;
+    double growth = before && after > before ? (double)after / (double)before : 1;
+    return (uint64_t)((double)header_bytes * growth * 1.5) + HEADER_SLACK_BYTES;
+}
+
 static int add_up(struct plan *plan, const struct plan_limits *limits, struct violations *list,
                   struct err *err) {
     struct model *model = plan->model;
@@ -148,9 +164,10 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
     plan->bytes_in = model->bytes;
     plan->bytes_out = plan->layout.bytes;
     plan->ratio = plan->bytes_out ? (double)plan->bytes_in / (double)plan->bytes_out : 0;
-    plan->emit_bytes = headers + arena_used_bytes(plan->arena) + emit.memory_bytes;
-    /* The artifact's headers: a weight may have become four stored tensors. */
-    plan->verify_bytes = 4 * headers + HEADER_SLACK_BYTES + arena_used_bytes(plan->arena) +
+    uint64_t results = model->tensor_count * TENSOR_RESULT_BYTES;
+    plan->emit_bytes = headers + arena_used_bytes(plan->arena) + results + emit.memory_bytes;
+    plan->verify_bytes = headers + artifact_header_bytes(plan, headers) +
+                         arena_used_bytes(plan->arena) + results +
                          verify_memory_bytes(model, threads);
     plan->peak_bytes =
         plan->emit_bytes > plan->verify_bytes ? plan->emit_bytes : plan->verify_bytes;
