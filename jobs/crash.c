@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
@@ -41,17 +42,18 @@ int crash_install(const struct store *store, struct err *err) {
     return 0;
 }
 
-/* Was the last death marked? Reads and empties the mark. */
-static bool take_mark(struct store *store) {
-    int fd = openat(store->data_fd, "died", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    char text[64];
-    ssize_t n = read(fd, text, sizeof text);
-    if (n > 0 && ftruncate(fd, 0) < 0)
+/* Was the last death marked? */
+static bool is_marked(const struct store *store) {
+    struct stat st;
+    return fstatat(store->data_fd, "died", &st, 0) == 0 && st.st_size > 0;
+}
+
+static void clear_mark(const struct store *store) {
+    int fd = openat(store->data_fd, "died", O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    else if (errno != ENOENT)
         log_line(LOG_LEVEL_WARN, "the mark of the last crash could not be cleared");
-    close(fd);
-    return n > 0;
 }
 
 /* The stage it died in. What is stored lags behind by up to half a second, but one that was still a
@@ -120,7 +122,7 @@ static int recover(struct db_conn *conn, void *ctx, struct err *err) {
     uint64_t kills_now = budget_oom_kills(), kills_then = kills_now;
     if (meta_tbl_get(conn, META_OOM_KILLS, arena, &text, err) == 1)
         kills_then = strtoull(text, NULL, 10);
-    bool marked = take_mark(recovery->engine->store);
+    bool marked = is_marked(recovery->engine->store);
     recovery->counted = recovery->unclean && (marked || kills_now > kills_then);
     struct job_row *rows;
     size_t count;
@@ -144,7 +146,10 @@ out:
 
 int crash_recover(struct engine *engine, struct err *err) {
     struct recovery recovery = {.engine = engine};
-    return writer_run(engine->store->writer, recover, &recovery, err);
+    if (writer_run(engine->store->writer, recover, &recovery, err) < 0)
+        return -1;
+    clear_mark(engine->store); /* behind the commit: until then the death must not be forgotten */
+    return 0;
 }
 
 static int set_running(struct db_conn *conn, void *ctx, struct err *err) {

@@ -27,7 +27,7 @@ int db_error(struct db_conn *conn, struct err *err, const char *what) {
         return err_set(err, ERR_NO_SPACE, "the database could not grow: the disk is full");
     if (primary == SQLITE_NOMEM)
         return err_set(err, ERR_NO_MEMORY, "the database ran out of memory");
-    if (primary == SQLITE_IOERR) {
+    if (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN) {
         int system = sqlite3_system_errno(conn->sqlite);
         if (system == ENOSPC || system == EDQUOT)
             return err_set(err, ERR_NO_SPACE, "the database could not grow: the disk is full");
