@@ -56,6 +56,7 @@ static char *requantized(struct session *session, char *value, struct err *err) 
         struct json_t *document = NULL;
         struct json_t *name = NULL;
         struct client_answer answer = {0};
+        recipe = NULL;
         if (jspec_parse(value, strlen(value), &name, err) == 0 &&
             client_call(session->client, "GET",
                         session_path(session, "/v1/recipes", json_text(name), ""), NULL, &answer,
@@ -67,10 +68,10 @@ static char *requantized(struct session *session, char *value, struct err *err) 
         jspec_free(name);
         client_answer_free(&answer);
         free(value);
-        if (recipe == value)
+        if (!recipe)
             return NULL;
     }
-    const char *open = recipe ? strchr(recipe, '{') : NULL;
+    const char *open = strchr(recipe, '{');
     char *out = NULL;
     if (open && strstr(recipe, "\"requantize\""))
         return recipe;
