@@ -4,9 +4,11 @@
 #include "compress/base/log.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -45,8 +47,20 @@ static void to_stderr(void *self, enum log_level level, const char *text) {
         return; /* nobody is left to tell */
 }
 
+/* systemd says which file is its journal; the variable alone may have been inherited by a shell
+ * whose standard error is something else (systemd.exec(5)). */
+static bool is_journal(int fd) {
+    const char *stream = getenv("JOURNAL_STREAM");
+    char ours[64];
+    struct stat st;
+    if (!stream || fstat(fd, &st) < 0)
+        return false;
+    snprintf(ours, sizeof ours, "%ju:%ju", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    return strcmp(stream, ours) == 0;
+}
+
 int sink_install(const char *level, struct err *err) {
-    journal = getenv("JOURNAL_STREAM") != NULL;
+    journal = is_journal(STDERR_FILENO);
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
         if (strcmp(levels[i].name, level) == 0) {
             log_set_sink(to_stderr, NULL, (enum log_level)i);
