@@ -9,34 +9,37 @@
 
 static int gather(struct request *r, const void *data, size_t len, struct err *err);
 
-int body_chunk(struct request *r, const void *data, size_t len) {
+int body_chunk(struct request *r, const void *data, size_t *len) {
     struct body *body = &r->body;
     int64_t now_ms = timers_now_ms();
     if (!body->started_ms)
         body->started_ms = now_ms;
-    body->received += len;
+    size_t taken = *len;
     if (body->failed) {
-        body->dropped += len;
+        body->dropped += taken;
+        *len = 0;
         return body->dropped > BODY_DROP_BYTES || now_ms > body->drop_until_ms ? -1 : 0;
     }
-    if (atomic_load(&r->service->draining))
-        return -1;
-    if (body_too_slow(body, r->service->options.min_body_rate, now_ms))
+    if (atomic_load(&r->service->draining) ||
+        body_too_slow(body, r->service->options.min_body_rate, now_ms))
         return -1;
     struct err err = ERR_INIT;
-    int rc = r->route && r->route->body == BODY_STREAM ? r->route->chunk(r, data, len, &err)
-                                                       : gather(r, data, len, &err);
+    int rc = r->route->body == BODY_STREAM ? r->route->chunk(r, data, *len, &taken, &err)
+                                           : gather(r, data, *len, &err);
     if (rc) {
+        taken = *len;
         body->failed = true;
         body->err = err;
         body->drop_until_ms = now_ms + BODY_DROP_MS;
     }
+    body->received += taken;
+    *len -= taken;
     return 0;
 }
 
 static int gather(struct request *r, const void *data, size_t len, struct err *err) {
     struct body *body = &r->body;
-    uint64_t limit = r->route ? r->route->body_limit_bytes : 0;
+    uint64_t limit = r->route->body_limit_bytes;
     if (body->len + len > limit)
         return err_set(err, ERR_TOO_LARGE, "the body is larger than %llu bytes",
                        (unsigned long long)limit);

@@ -35,8 +35,9 @@ struct body {
     int64_t drop_until_ms;
 };
 
-/* Takes a chunk, all of it. -1: close the connection. */
-int body_chunk(struct request *r, const void *data, size_t len);
+/* Takes a chunk; *len is what is left of it, not 0 only when the request was suspended. -1: close
+ * the connection. */
+int body_chunk(struct request *r, const void *data, size_t *len);
 void body_pause(struct request *r);    /* we suspend the upload */
 void body_continue(struct request *r); /* and go on */
 void body_free(struct body *body);

@@ -72,8 +72,10 @@ struct route {
     const struct route_response *responses;
     const enum err_code *problems; /* those of this route alone; ERR_OK ends the list */
     request_step *begin;           /* STREAM: at the headers, to refuse before the body */
-    /* STREAM: takes all bytes. -1 with err: answered late. */
-    int (*chunk)(struct request *r, const void *data, size_t len, struct err *err);
+    /* STREAM: takes all bytes, or fewer after having suspended the request (request_suspend); the
+     * rest comes again. -1 with err: answered late. */
+    int (*chunk)(struct request *r, const void *data, size_t len, size_t *ret_taken,
+                 struct err *err);
     request_step *run; /* when the body, if any, is whole */
 };
 

@@ -2,10 +2,12 @@
  * See server.h. Start, stop, and the three callbacks of libmicrohttpd.
  *
  * What the library must never see, each learnt the hard way: a reader that returns 0 without having
- * suspended (a busy loop), bytes left unconsumed, a reply queued in the middle of a body (refused)
- * or from a foreign thread, a stop while connections are suspended (it aborts), a handler that
- * blocks (it blocks its whole thread). A reply queued at the headers closes the connection after
- * it, so requests without a body are answered one callback later, when they are whole.
+ * suspended (a busy loop), bytes left unconsumed without having suspended, a suspension with none
+ * left (of a chunked body it goes on delivering what it has), a reply queued in the middle of a
+ * body (refused) or from a foreign thread, a stop while connections are suspended (it aborts), a
+ * handler that blocks (it blocks its whole thread). A reply queued at the headers closes the
+ * connection after it, so requests without a body are answered one callback later, when they are
+ * whole.
  */
 #include "api/http/server.h"
 
@@ -327,8 +329,7 @@ static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, c
         request_awake(r);
         body_continue(r);
         bool failed_before = r->body.failed;
-        int rc = body_chunk(r, data, *data_len);
-        *data_len = 0;
+        int rc = body_chunk(r, data, data_len);
         if (r->body.failed && !failed_before)
             MHD_set_connection_option(connection, MHD_CONNECTION_OPTION_TIMEOUT,
                                       (unsigned)LATE_REFUSAL_TIMEOUT_SECONDS);

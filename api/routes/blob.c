@@ -78,8 +78,10 @@ int blob_put_begin(struct request *r, struct err *err) {
                       r->service->options.max_upload_bytes, &upload->staged, err);
 }
 
-int blob_put_chunk(struct request *r, const void *data, size_t len, struct err *err) {
+int blob_put_chunk(struct request *r, const void *data, size_t len, size_t *ret_taken,
+                   struct err *err) {
     struct blob_upload *upload = r->state;
+    *ret_taken = len;
     counter_add(COUNTER_UPLOAD_BYTES, (int64_t)len);
     return staged_write(upload->staged, data, len, err);
 }

@@ -49,7 +49,6 @@ static void intake_free(void *state) {
     struct intake *in = state;
     discard_staged(in->service, in->staged);
     untar_free(in->untar);
-    free(in->rest);
     free(in->inspection);
     free(in);
 }

@@ -25,8 +25,6 @@ struct intake {
     struct offload tar_work;
     atomic_bool tar_over;
     struct err tar_err;
-    char *rest; /* of a chunk that the full ring did not take */
-    size_t rest_len;
 
     struct blob_entry *entries; /* sorted by path */
     size_t count;

@@ -4,20 +4,18 @@
  * A file goes to staging as it arrives. A tar is taken apart while it arrives: chunks go into a
  * bounded ring, a pool thread (one of the few for work that lasts as long as a client likes) pulls
  * them through libarchive into staged files, and when the ring is full the connection sleeps until
- * there is room. What a chunk leaves over is kept beside the ring, because
- * the library wants a chunk taken whole.
+ * there is room.
  */
 #include "api/routes/routes.h"
 
 #include "api/routes/intake.h"
 #include "compress/base/counters.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 static int start_untar(struct request *r, struct intake *in, struct err *err);
-static int flush_tar(struct request *r, struct err *err);
+static int tar_ended(struct request *r, struct err *err);
 
 static bool is_tar(const struct request *r) {
     const char *type = request_header(r, "Content-Type");
@@ -97,50 +95,44 @@ static int tar_failed(struct intake *in, struct err *err) {
     return -1;
 }
 
-/* Feeds what is left over; true when nothing is. */
-static bool feed_rest(struct intake *in) {
-    if (!in->rest_len)
-        return true;
-    size_t taken = untar_feed(in->untar, in->rest, in->rest_len);
-    in->rest_len -= taken;
-    memmove(in->rest, in->rest + taken, in->rest_len);
-    return in->rest_len == 0;
-}
-
-static int tar_chunk(struct request *r, struct intake *in, const void *data, size_t len,
-                     struct err *err) {
+/* What does not fit stays with the library until there is room. */
+static int tar_chunk(struct request *r, struct intake *in, const char *data, size_t len,
+                     size_t *ret_taken, struct err *err) {
     if (tar_failed(in, err))
         return -1;
-    size_t taken = feed_rest(in) ? untar_feed(in->untar, data, len) : 0;
-    if (taken < len) {
-        char *grown = realloc(in->rest, in->rest_len + (len - taken));
-        if (!grown)
-            return err_set(err, ERR_NO_MEMORY, "no memory for the upload");
-        in->rest = grown;
-        memcpy(in->rest + in->rest_len, (const char *)data + taken, len - taken);
-        in->rest_len += len - taken;
-    }
-    while (in->rest_len) {
+    *ret_taken = 0;
+    for (;;) {
+        *ret_taken += untar_feed(in->untar, data + *ret_taken, len - *ret_taken);
+        if (*ret_taken == len)
+            return 0;
         body_pause(r);
         if (request_suspend(r))
             return 0;
         body_continue(r);
         if (atomic_load(&r->service->draining))
             return err_set(err, ERR_DRAINING, "the server is shutting down");
-        feed_rest(in);
     }
-    return 0;
 }
 
-int model_put_chunk(struct request *r, const void *data, size_t len, struct err *err) {
+int model_put_chunk(struct request *r, const void *data, size_t len, size_t *ret_taken,
+                    struct err *err) {
     struct intake *in = r->state;
+    if (!in->staged) {
+        int rc = tar_chunk(r, in, data, len, ret_taken, err);
+        counter_add(COUNTER_UPLOAD_BYTES, (int64_t)(rc ? len : *ret_taken));
+        return rc;
+    }
+    *ret_taken = len;
     counter_add(COUNTER_UPLOAD_BYTES, (int64_t)len);
-    return in->staged ? staged_write(in->staged, data, len, err) : tar_chunk(r, in, data, len, err);
+    return staged_write(in->staged, data, len, err);
 }
 
 int model_put(struct request *r, struct err *err) {
     struct intake *in = r->state;
-    return in->staged ? intake_take(r, err) : flush_tar(r, err);
+    if (in->staged)
+        return intake_take(r, err);
+    untar_end(in->untar);
+    return tar_ended(r, err);
 }
 
 static int tar_ended(struct request *r, struct err *err) {
@@ -148,12 +140,4 @@ static int tar_ended(struct request *r, struct err *err) {
     if (!atomic_load(&in->tar_over))
         return request_sleep(r, tar_ended, err);
     return tar_failed(in, err) ? -1 : intake_take(r, err);
-}
-
-static int flush_tar(struct request *r, struct err *err) {
-    struct intake *in = r->state;
-    if (!feed_rest(in))
-        return request_sleep(r, flush_tar, err);
-    untar_end(in->untar);
-    return tar_ended(r, err);
 }

@@ -14,12 +14,14 @@ const struct route *routes_table(size_t *ret_count);
 
 /* blob.c */
 int blob_put_begin(struct request *r, struct err *err);
-int blob_put_chunk(struct request *r, const void *data, size_t len, struct err *err);
+int blob_put_chunk(struct request *r, const void *data, size_t len, size_t *ret_taken,
+                   struct err *err);
 int blob_put(struct request *r, struct err *err);
 int blob_get(struct request *r, struct err *err);
 /* model_put.c, model_post.c, model_show.c */
 int model_put_begin(struct request *r, struct err *err);
-int model_put_chunk(struct request *r, const void *data, size_t len, struct err *err);
+int model_put_chunk(struct request *r, const void *data, size_t len, size_t *ret_taken,
+                    struct err *err);
 int model_put(struct request *r, struct err *err);
 int model_post(struct request *r, struct err *err);
 int model_list(struct request *r, struct err *err);
