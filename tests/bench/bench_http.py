@@ -1,27 +1,30 @@
 #!/usr/bin/env python3
-"""How quick the front end is: reads, durable submits, event streams, uploads.
+"""The front end's figures, each beside what it should be.
 
-usage: bench_http.py COMPRESSD [--dir DIR] [--seconds 5] [--streams 1000] [--gb 1] [--only FIGURE...]
+usage: bench_http.py BUILD [--only NAME,...] [--seconds N] [--dir DIR] [--streams N]
 
-Starts daemons of its own below DIR (default: a temporary directory), drives them with wrk and with
-sockets, and prints one line per figure, with what it is measured against. Needs wrk, curl, openssl
-and a C compiler (for the preload that slows fsync). Not a test: nothing fails when the machine is
-slow.
+BUILD is a release build folder (meson setup BUILD -Dbuildtype=release). Needs wrk, and for `upload`
+curl and openssl. Measures, always with a fresh daemon:
 
-    reads            GET /v1/jobs/{id}
-    reads beside     the same while two jobs run and 32 clients submit
-    submits          POST /v1/jobs of the default model, plan cached, 64 clients; against the
-                     machine's own fdatasync rate
-    slow disk        submits and reads with every fsync 5 ms slower
-    streams          event streams on one running job: memory of each, and whether each saw the same
-    upload           CPU per GB of PUT /v1/blobs on tmpfs, against openssl dgst -sha256
+  reads    GET /v1/jobs/{id} by wrk, idle
+  beside   the same while two jobs run and 32 clients submit
+  submits  durable submits by 64 clients, against the machine's own fdatasync rate
+  slow     the same with fsync slowed to 5 ms, and reads beside it
+  streams  1,000 event streams on one running job, 200 events each
+  upload   CPU per GB of an upload against `openssl dgst -sha256` on the same file, both in tmpfs
+
+Data lies in DIR (a temporary folder where TMPDIR says). Not a test: nothing fails when the machine is
+slow, and the load of the machine at the time stands beside every figure.
 """
 
 import argparse
-import hashlib
+import contextlib
+import http.client
+import io
 import json
 import os
 import re
+import resource
 import selectors
 import shutil
 import signal
@@ -30,263 +33,332 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 from pathlib import Path
 
+from bench_compress import make
+
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/http"))
-import tiny  # noqa: E402
-
-SLOW_FSYNC = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <unistd.h>
-int fsync(int fd) { usleep(5000); return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(fd); }
-int fdatasync(int fd) { usleep(5000); return ((int (*)(int))dlsym(RTLD_NEXT, "fdatasync"))(fd); }
-"""
-
-
-def say(what, text):
-    print(f"{what:<14} {text}", flush=True)
+DEFAULT_MODEL = ROOT / "deploy/model/tiny-llama"
+TICKS = os.sysconf("SC_CLK_TCK")
+KB = 1024
 
 
 class Daemon:
-    def __init__(self, program, data, *flags, preload=None):
-        env = dict(os.environ, **({"LD_PRELOAD": str(preload)} if preload else {}))
+    def __init__(self, build, folder, *flags, environment=None):
+        self.data = Path(tempfile.mkdtemp(prefix="bench-", dir=folder))
+        self.log = open(self.data / "log", "wb")
         self.process = subprocess.Popen(
-            [program, "serve", "--data", str(data), "--listen", "127.0.0.1:0", "--log-level",
-             "error", *flags],
-            stdout=subprocess.PIPE, env=env)
+            [str(build / "daemon/compressd"), "serve", "--data", str(self.data / "data"),
+             "--listen", "127.0.0.1:0", "--log-level", "warn", *flags],
+            stdout=subprocess.PIPE, stderr=self.log, env={**os.environ, **(environment or {})})
         line = self.process.stdout.readline().decode()
-        self.url = line.split()[-1]
-        self.port = int(self.url.rsplit(":", 1)[1])
+        match = re.match(r"listening on http://(\S+):(\d+)", line)
+        if not match:
+            sys.exit(f"the daemon did not start: {line!r}")
+        self.host, self.port = match.group(1), int(match.group(2))
 
-    def curl(self, path, *arguments):
-        out = subprocess.run(["curl", "-sS", *arguments, self.url + path], capture_output=True,
-                             check=True).stdout
-        return json.loads(out) if out else None
+    def ask(self, method, path, body=None, headers=None):
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=300)
+        headers = dict(headers or {})
+        if isinstance(body, dict):
+            body = json.dumps(body).encode()
+            headers["Content-Type"] = "application/json"
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {path}: {answer.status} {text[:300]}")
+        return json.loads(text) if text else None
 
-    def submit(self, model, recipe):
-        return self.curl("/v1/jobs", "-H", "Content-Type: application/json", "-d",
-                         json.dumps({"model": model, "recipe": recipe}))["id"]
+    def submit(self, model, recipe, **more):
+        return self.ask("POST", "/v1/jobs", {"model": model, "recipe": recipe, **more})["id"]
 
-    def wait(self, job, state=None):
-        while True:
-            j = self.curl(f"/v1/jobs/{job}?wait=1")
-            if j["state"] == state or j["state"] in ("succeeded", "failed", "cancelled"):
-                return j
+    def wait(self, job, state):
+        while self.ask("GET", f"/v1/jobs/{job}")["state"] != state:
+            time.sleep(0.02)
+
+    def push_default_model(self):
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w") as archive:
+            for path in sorted(DEFAULT_MODEL.iterdir()):
+                archive.add(path, arcname=path.name)
+        self.ask("PUT", "/v1/models/default", out.getvalue(), {"Content-Type": "application/x-tar"})
+
+    def push_big_model(self, gigabytes):
+        path = self.data / "big.safetensors"
+        make(path, int(gigabytes * 1e9))
+        with open(path, "rb") as f:
+            self.ask("PUT", "/v1/models/big", f, {"Content-Length": str(path.stat().st_size)})
+        path.unlink()
 
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def private_kb(self):
-        text = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
-        return int(re.search(r"Private_Dirty:\s+(\d+)", text).group(1))
+    def resident_bytes(self):
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status).group(1)) * KB
 
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(120)
-
-
-def wrk(url, connections, seconds, post=None, scratch=None):
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
-    if post:
-        script = Path(scratch, "post.lua")
-        script.write_text('wrk.method="POST"\nwrk.headers["Content-Type"]="application/json"\n'
-                          f"wrk.body='{json.dumps(post)}'\n")
-        command += ["-s", str(script)]
-    return subprocess.Popen([*command, url], stdout=subprocess.PIPE, text=True)
+    def close(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.data)
 
 
-def read_wrk(process):
-    out = process.communicate()[0]
+@contextlib.contextmanager
+def daemon(args, *flags, **options):
+    d = Daemon(args.build, args.dir, *flags, **options)
+    try:
+        yield d
+    finally:
+        d.close()
+
+
+def row(what, figure, wanted):
+    load = os.getloadavg()[0]
+    print(f"{what:<44} {figure:<36} {wanted:<28} load {load:.1f}", flush=True)
+
+
+def wrk(d, path, seconds, connections=32, threads=2):
+    """(requests a second, p99 in ms, answers other than 2xx)"""
+    out = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--latency",
+                          f"http://{d.host}:{d.port}{path}"],
+                         capture_output=True, text=True, check=True).stdout
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", out).group(1))
-    p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", out)
-    ms = float(p99.group(1)) * {"us": 0.001, "ms": 1, "s": 1000}[p99.group(2)]
+    value, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", out).groups()
     bad = re.search(r"Non-2xx or 3xx responses: (\d+)", out)
-    return rate, ms, int(bad.group(1)) if bad else 0
+    errors = re.search(r"Socket errors: .*", out)
+    if errors:
+        print(f"  wrk: {errors.group(0)}")
+    return rate, float(value) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit], int(bad.group(1)) if bad else 0
+
+
+def submitload(args, d, clients, seconds):
+    return subprocess.Popen([str(args.build / "tests/bench/submitload"), str(d.port), str(clients),
+                             str(seconds), "default", "int8"], stdout=subprocess.PIPE, text=True)
+
+
+def outcome(load):
+    text, _ = load.communicate()
+    if load.returncode:
+        sys.exit(f"submitload left with {load.returncode}")
+    return json.loads(text)
+
+
+def finished_job(d):
+    d.push_default_model()
+    job = d.submit("default", "int8")
+    d.wait(job, "succeeded")
+    return job
+
+
+# ---- the figures ----
+
+
+def bench_reads(args):
+    with daemon(args) as d:
+        job = finished_job(d)
+        rate, p99, bad = wrk(d, f"/v1/jobs/{job}", args.seconds)
+        row("GET job, idle", f"{rate:,.0f}/s, p99 {p99:.1f} ms, {bad} bad", "20,000/s")
+
+
+def keep_running(d, count, stop):
+    """Two jobs at work all the time."""
+    def one():
+        while not stop.is_set():
+            job = d.submit("big", "int4-g128", priority=9)
+            while not stop.is_set() and d.ask("GET", f"/v1/jobs/{job}")["state"] != "succeeded":
+                time.sleep(0.1)
+    threads = [threading.Thread(target=one, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def bench_beside(args):
+    with daemon(args, "--jobs", "2") as d:
+        job = finished_job(d)
+        d.push_big_model(1.0)
+        stop = threading.Event()
+        threads = keep_running(d, 2, stop)
+        while len(d.ask("GET", "/v1/jobs?state=running")["items"]) < 2:
+            time.sleep(0.05)
+        rate, p99, bad = wrk(d, f"/v1/jobs/{job}", args.seconds)
+        row("GET job, two jobs running", f"{rate:,.0f}/s, p99 {p99:.1f} ms, {bad} bad", "")
+        load = submitload(args, d, 32, args.seconds + 2)
+        time.sleep(1)
+        rate, p99, bad = wrk(d, f"/v1/jobs/{job}", args.seconds)
+        got = outcome(load)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        row("GET job, two jobs running, 32 submit", f"{rate:,.0f}/s, p99 {p99:.1f} ms, {bad} bad",
+            "15,000/s, p99 < 20 ms")
+        row("  the submits beside", f"{got['per_second']:,}/s, p99 {got['p99_ms']:.1f} ms", "")
 
 
 def fdatasync_rate(folder, seconds=2):
-    fd = os.open(folder / "sync", os.O_CREAT | os.O_WRONLY)
-    until, count = time.time() + seconds, 0
-    while time.time() < until:
-        os.pwrite(fd, bytes(4096), 4096 * (count % 1000))
+    """4 KiB written over and synced, as often as the machine can."""
+    path = Path(folder) / "bench-sync"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    os.posix_fallocate(fd, 0, 4 << 20)
+    os.write(fd, bytes(4 << 20))
+    os.fsync(fd)
+    count, block, began = 0, os.urandom(4096), time.monotonic()
+    while time.monotonic() - began < seconds:
+        os.pwrite(fd, block, 4096 * (count % 1024))
         os.fdatasync(fd)
         count += 1
+    rate = count / (time.monotonic() - began)
     os.close(fd)
-    return count / seconds
+    path.unlink()
+    return rate
 
 
-def put_default_model(daemon, scratch):
-    tar = Path(scratch, "model.tar")
-    if not tar.exists():
-        with tarfile.open(tar, "w") as t:
-            t.add(ROOT / "deploy/model/tiny-llama", arcname="tiny-llama")
-    daemon.curl("/v1/models/m", "-T", str(tar), "-H", "Content-Type: application/x-tar")
+def bench_submits(args):
+    with daemon(args) as d:
+        finished_job(d)
+        before = fdatasync_rate(args.dir)
+        got = outcome(submitload(args, d, 64, args.seconds))
+        machine = (before + fdatasync_rate(args.dir)) / 2
+        row("fdatasync of the machine", f"{machine:,.0f}/s", "")
+        row("durable submits, 64 clients, jobs run beside",
+            f"{got['per_second']:,}/s = {got['per_second'] / machine:.1f} x, p99 {got['p99_ms']:.1f} ms,"
+            f" {got['others']} bad", "5 x, or 10,000/s")
 
 
-def put_long_model(daemon, scratch, megabytes=2048):
-    path = Path(scratch, "long.safetensors")
-    if not path.exists():
-        path.write_bytes(tiny.huge(megabytes))
-    daemon.curl("/v1/models/long", "-T", str(path))
-
-
-def reads_and_submits(args, scratch):
-    daemon = Daemon(args.compressd, scratch / "a", "--jobs", "2")
-    put_default_model(daemon, scratch)
-    job = daemon.submit("m", "int8")
-    daemon.wait(job)
-    url, submit = f"{daemon.url}/v1/jobs/{job}", {"model": "m", "recipe": "int8"}
-    rate, p99, bad = read_wrk(wrk(url, 32, args.seconds))
-    say("reads", f"{rate:,.0f}/s, p99 {p99:.1f} ms, {bad} refused")
-
-    put_long_model(daemon, scratch)
-    running = [daemon.submit("long", "int4-g128") for _ in range(2)]
-    for j in running:
-        daemon.wait(j, "running")
-    posts = wrk(daemon.url + "/v1/jobs", 32, args.seconds, submit, scratch)
-    rate, p99, bad = read_wrk(wrk(url, 32, args.seconds))
-    still = [daemon.curl(f"/v1/jobs/{j}")["state"] for j in running]
-    submits, submit_p99, refused = read_wrk(posts)
-    say("reads beside", f"{rate:,.0f}/s, p99 {p99:.1f} ms, {bad} refused; beside two jobs "
-        f"({', '.join(still)} at the end) and {submits:,.0f} submits/s of 32 clients "
-        f"(p99 {submit_p99:.1f} ms, {refused} refused)")
-    for j in running:
-        daemon.curl(f"/v1/jobs/{j}/cancel", "-X", "POST")
-    daemon.stop()
-
-    daemon = Daemon(args.compressd, scratch / "b", "--jobs", "1")
-    put_default_model(daemon, scratch)
-    put_long_model(daemon, scratch)
-    daemon.wait(daemon.submit("long", "int4-g128"), "running")
-    daemon.curl("/v1/plan", "-H", "Content-Type: application/json", "-d", json.dumps(submit))
-    own = fdatasync_rate(scratch)
-    rate, p99, bad = read_wrk(wrk(daemon.url + "/v1/jobs", 64, args.seconds, submit, scratch))
-    say("submits", f"{rate:,.0f}/s durable, p99 {p99:.1f} ms, {bad} refused; the machine alone: "
-        f"{own:,.0f} fdatasync/s ({rate / own:.1f} times)")
-    daemon.stop()
-
-
-def slow_disk(args, scratch):
-    source, library = scratch / "slow.c", scratch / "slow.so"
-    source.write_text(SLOW_FSYNC)
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source], check=True)
-    daemon = Daemon(args.compressd, scratch / "c", "--jobs", "1", preload=library)
-    put_default_model(daemon, scratch)
-    job = daemon.submit("m", "int8")
-    daemon.wait(job)
-    put_long_model(daemon, scratch)
-    daemon.wait(daemon.submit("long", "int4-g128"), "running")
-    submit = {"model": "m", "recipe": "int8"}
-    posts = wrk(daemon.url + "/v1/jobs", 64, args.seconds, submit, scratch)
-    rate, p99, _ = read_wrk(wrk(f"{daemon.url}/v1/jobs/{job}", 32, args.seconds))
-    submits, submit_p99, refused = read_wrk(posts)
-    say("slow disk", f"{submits:,.0f} submits/s (p99 {submit_p99:.1f} ms, {refused} refused), beside "
-        f"{rate:,.0f} reads/s (p99 {p99:.1f} ms), every fsync 5 ms slower")
-    daemon.stop()
+def bench_slow(args):
+    preload = {"LD_PRELOAD": str(args.build / "tests/bench/slowsync.so"), "SLOWSYNC_MS": "5"}
+    with daemon(args, environment=preload) as d:
+        job = finished_job(d)
+        got = outcome(submitload(args, d, 64, args.seconds))
+        row("durable submits, fsync takes 5 ms", f"{got['per_second']:,}/s, p99 {got['p99_ms']:.1f} ms,"
+            f" {got['others']} bad", "2,000/s")
+        load = submitload(args, d, 64, args.seconds + 2)
+        time.sleep(1)
+        rate, p99, bad = wrk(d, f"/v1/jobs/{job}", args.seconds)
+        got = outcome(load)
+        row("  reads beside them", f"{rate:,.0f}/s, p99 {p99:.1f} ms, {bad} bad", "10,000/s")
+        row("  submits beside those", f"{got['per_second']:,}/s, p99 {got['p99_ms']:.1f} ms", "")
 
 
 class Stream:
-    def __init__(self, daemon, path):
-        self.socket = socket.create_connection(("127.0.0.1", daemon.port))
-        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: "
-                            "text/event-stream\r\n\r\n".encode())
+    """One reader of GET /v1/jobs/{id}/events: the ids it saw, and nothing else."""
+
+    ID = re.compile(rb'\{"id":\s*(\d+)')
+
+    def __init__(self, d, job, selector):
+        self.socket = socket.create_connection((d.host, d.port))
+        self.socket.sendall(f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n"
+                            "Accept: application/x-ndjson\r\n\r\n".encode())
         self.socket.setblocking(False)
-        self.data = b""
+        self.ids, self.rest = [], b""
+        selector.register(self.socket, selectors.EVENT_READ, self)
 
-    def ids(self):
-        return [int(x) for x in re.findall(rb"\nid: (\d+)\nevent", self.data)]
-
-
-def streams(args, scratch):
-    daemon = Daemon(args.compressd, scratch / "d", "--jobs", "1")
-    put_long_model(daemon, scratch)
-    job = daemon.submit("long", "int4-g128")
-    daemon.wait(job, "running")
-    time.sleep(2)
-    before = daemon.private_kb()
-    path = f"/v1/jobs/{job}/events"
-    all_streams = [Stream(daemon, path) for _ in range(args.streams)]
-    selector = selectors.DefaultSelector()
-    for s in all_streams:
-        selector.register(s.socket, selectors.EVENT_READ, s)
-
-    def drain(seconds):
-        until = time.time() + seconds
-        while time.time() < until:
-            for key, _ in selector.select(0.1):
-                try:
-                    key.data.data += key.fileobj.recv(65536)
-                except BlockingIOError:
-                    pass
-
-    drain(1)
-    began = time.time()
-    for i in range(200):  # each change of the labels is an event
-        daemon.curl(f"/v1/jobs/{job}", "-X", "PATCH", "-H", "Content-Type: application/json", "-H",
-                    "If-Match: *", "-d", json.dumps({"labels": {"n": str(i)}}))
-        drain(0.005)
-    took = time.time() - began
-    drain(2)
-    after = daemon.private_kb()
-    state = daemon.curl(f"/v1/jobs/{job}")["state"]
-    page = daemon.curl(f"{path}?limit=500", "-H", "Accept: application/json")
-    wanted = [e["id"] for e in page["items"]]
-    same = sum(s.ids() == wanted[: len(s.ids())] and len(s.ids()) >= 200 for s in all_streams)
-    say("streams", f"{args.streams} on a job that is {state}: {(after - before) / args.streams:.1f} "
-        f"KB each; {same} saw the same {min(len(s.ids()) for s in all_streams)} to "
-        f"{max(len(s.ids()) for s in all_streams)} events in order; 200 of them in {took:.1f} s")
-    for s in all_streams:
-        s.socket.close()
-    daemon.curl(f"/v1/jobs/{job}/cancel", "-X", "POST")
-    daemon.stop()
+    def take(self):
+        data = self.rest + self.socket.recv(1 << 18)
+        lines = data.split(b"\n")
+        self.rest = lines.pop()
+        for line in lines:
+            found = self.ID.match(line)
+            if found:
+                self.ids.append(int(found.group(1)))
 
 
-def upload(args, scratch):
-    memory = Path(tempfile.mkdtemp(prefix="bench-http-", dir="/dev/shm"))
+def read_until(selector, streams, count, seconds):
+    end = time.monotonic() + seconds
+    while min(len(s.ids) for s in streams) < count and time.monotonic() < end:
+        for key, _ in selector.select(1):
+            key.data.take()
+
+
+def bench_streams(args):
+    """The events are edits of the running job: each is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    with daemon(args, "--jobs", "1") as d:
+        d.push_big_model(args.stream_gb)
+        job = d.submit("big", "int4-g128")
+        d.wait(job, "running")
+        time.sleep(3)  # until the job has all the memory it will have
+        before = d.resident_bytes()
+        selector = selectors.DefaultSelector()
+        streams = [Stream(d, job, selector) for _ in range(args.streams)]
+        read_until(selector, streams, 2, 30)
+        opened = d.resident_bytes()
+        reader = threading.Thread(target=read_until, args=(selector, streams, 200, 60))
+        reader.start()
+        began = time.monotonic()
+        for i in range(200):
+            revision = d.ask("GET", f"/v1/jobs/{job}")["revision"]
+            d.ask("PATCH", f"/v1/jobs/{job}", {"labels": {"n": str(i)}},
+                  {"If-Match": f'"r{revision}"'})
+        reader.join()
+        took = time.monotonic() - began
+        after = d.resident_bytes()
+        state = d.ask("GET", f"/v1/jobs/{job}")["state"]
+        whole = streams[0].ids[:200]
+        contiguous = whole == list(range(whole[0], whole[0] + 200))
+        same = sum(s.ids[:200] == whole for s in streams)
+        row(f"{len(streams)} streams, 200 events each (job {state})",
+            f"{same} equal, ids {'contiguous' if contiguous else 'NOT CONTIGUOUS'}, {took:.1f} s", "all")
+        row("  memory a stream, opened / after the events",
+            f"{(opened - before) / len(streams) / KB:.1f} / "
+            f"{(after - before) / len(streams) / KB:.1f} KB", "<= 40 KB")
+        for s in streams:
+            s.socket.close()
+
+
+def bench_upload(args):
+    folder = tempfile.mkdtemp(prefix="bench-", dir="/dev/shm")
+    source = Path(folder) / "source"
     try:
-        data = memory / "data"
-        block = os.urandom(1 << 20)
-        digest = hashlib.sha256()
-        with open(data, "wb") as f:
-            for _ in range(args.gb * 1024):
-                f.write(block)
-                digest.update(block)
-        began = os.times()
-        subprocess.run(["openssl", "dgst", "-sha256", data], check=True, capture_output=True)
-        ended = os.times()
-        alone = ended.children_user + ended.children_system - began.children_user - (
-            began.children_system)
-        daemon = Daemon(args.compressd, memory / "e")
-        before = daemon.cpu_seconds()
-        daemon.curl(f"/v1/blobs/sha256:{digest.hexdigest()}", "-T", str(data))
-        cpu = daemon.cpu_seconds() - before
-        daemon.stop()
-        say("upload", f"{cpu / args.gb:.2f} s of CPU per GB; openssl dgst: {alone / args.gb:.2f} s "
-            f"({cpu / alone:.1f} times)")
+        make(source, int(args.upload_gb * 1e9))
+        size = source.stat().st_size
+        digest = subprocess.run(["openssl", "dgst", "-sha256", "-r", str(source)],
+                                capture_output=True, text=True, check=True).stdout.split()[0]
+        shm = argparse.Namespace(build=args.build, dir=folder)
+        ours, theirs = [], []
+        for _ in range(3):
+            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run(["openssl", "dgst", "-sha256", str(source)], check=True,
+                           stdout=subprocess.DEVNULL)
+            now = resource.getrusage(resource.RUSAGE_CHILDREN)
+            theirs.append(now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime)
+            with daemon(shm) as d:
+                before = d.cpu_seconds()
+                subprocess.run(["curl", "-sSf", "-o", "/dev/null", "-T", str(source),
+                                f"http://{d.host}:{d.port}/v1/blobs/sha256:{digest}"], check=True)
+                ours.append(d.cpu_seconds() - before)
+        a, b = sorted(ours)[1] / size * 1e9, sorted(theirs)[1] / size * 1e9
+        row("upload, CPU per GB (median of 3)", f"{a:.2f} s, openssl {b:.2f} s = {a / b:.2f} x", "<= 3 x")
     finally:
-        shutil.rmtree(memory)
+        shutil.rmtree(folder)
+
+
+FIGURES = {"reads": bench_reads, "beside": bench_beside, "submits": bench_submits,
+           "slow": bench_slow, "streams": bench_streams, "upload": bench_upload}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("compressd")
-    parser.add_argument("--dir", type=Path)
-    parser.add_argument("--seconds", type=int, default=5)
-    parser.add_argument("--streams", type=int, default=1000)
-    parser.add_argument("--gb", type=int, default=1)
-    parser.add_argument("--only", nargs="*", help="reads_and_submits slow_disk streams upload")
-    args = parser.parse_args()
-    scratch = Path(tempfile.mkdtemp(prefix="bench-http-", dir=args.dir))
-    try:
-        for figure in (reads_and_submits, slow_disk, streams, upload):
-            if not args.only or figure.__name__ in args.only:
-                figure(args, scratch)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    p = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    p.add_argument("build", type=Path)
+    p.add_argument("--only", default=",".join(FIGURES), help=f"of {', '.join(FIGURES)}")
+    p.add_argument("--seconds", type=int, default=10, help="of each measurement")
+    p.add_argument("--dir", default=None, help="where data lies")
+    p.add_argument("--streams", type=int, default=1000)
+    p.add_argument("--stream-gb", type=float, default=4.0, help="the streams' job must outlast them")
+    p.add_argument("--upload-gb", type=float, default=1.0)
+    args = p.parse_args()
+    args.build = args.build.resolve()
+    args.dir = args.dir or tempfile.gettempdir()
+    print(f"{'what':<44} {'measured':<36} {'wanted':<28} beside")
+    for name in args.only.split(","):
+        FIGURES[name](args)
 
 
 if __name__ == "__main__":
