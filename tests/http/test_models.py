@@ -67,6 +67,24 @@ def folder(s):
     s.staging_empties("nothing is left in staging")
 
 
+def small_chunks(s):
+    """Many small chunks arrive in one read: the library hands over the second although the first has
+    put the connection to sleep."""
+    # Each file is synced when it is whole: the ring fills while the disk works.
+    extra = {f"part-{i:02}.bin": bytes(range(256)) * 2048 for i in range(20)}
+    body = tiny.tar({**tiny.folder(), **extra})
+    for size in (100, 700, 5000, 60000):
+        pieces = [body[i:i + size] for i in range(0, len(body), size)]
+        chunked = b"".join(b"%x\r\n%s\r\n" % (len(p), p) for p in pieces) + b"0\r\n\r\n"
+        head = (f"PUT /v1/models/chunks-{size} HTTP/1.1\r\nHost: localhost\r\n"
+                "Content-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n"
+                "Connection: close\r\n\r\n").encode()
+        answer = s.raw(head + chunked, timeout=60)
+        s.equal(answer.split(b" ")[1:2], [b"201"], f"a tar in chunks of {size} bytes")
+        files = s.get(f"/v1/models/chunks-{size}").json()["files"]
+        s.equal(sum(f["bytes"] == 256 * 2048 for f in files), len(extra), "all of its files whole")
+
+
 def of_blobs(s):
     files = tiny.folder()
     entries = []
@@ -137,4 +155,4 @@ def deleted(s):
     s.upload("gone", tiny.model(seed=78))
 
 
-main("models", [], one_file, folder, of_blobs, shown, deleted)
+main("models", [], one_file, folder, small_chunks, of_blobs, shown, deleted)
