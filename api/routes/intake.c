@@ -80,11 +80,13 @@ int intake_take(struct request *r, struct err *err) {
     return request_offload(r, inspect, inspected, err);
 }
 
-/* A file sent without ?filename= is called by what its first bytes say. */
+/* A file sent without ?filename= is called by what its first bytes say; what they do not say is not
+ * guessed, so that the problem is about the file that was sent. */
 static const char *file_name(struct staged *staged, struct err *err) {
+    enum { TAR_MAGIC_AT = 257, HEAD_BYTES = 512 };
     struct source *source;
-    char head[8] = "";
-    if (staged_source(staged, "model", &source, err))
+    char head[HEAD_BYTES] = "";
+    if (staged_source(staged, "the body", &source, err))
         return NULL;
     size_t n = source->bytes < sizeof head ? (size_t)source->bytes : sizeof head;
     int rc = n ? source_read(source, 0, head, n, err) : 0;
@@ -95,7 +97,16 @@ static const char *file_name(struct staged *staged, struct err *err) {
         return "model.gguf";
     if (memcmp(head, "PK\3\4", 4) == 0)
         return "model.pt";
-    return "model.safetensors";
+    if (n > 8 && head[8] == '{') /* safetensors: eight bytes of length, then JSON */
+        return "model.safetensors";
+    if (memcmp(head + TAR_MAGIC_AT, "ustar", 5) == 0)
+        err_set(err, ERR_UNKNOWN_FORMAT,
+                "the body is a tar: send it with Content-Type: application/x-tar");
+    else
+        err_set(err, ERR_UNKNOWN_FORMAT,
+                "the body begins like no safetensors, GGUF or PyTorch file; a folder is sent as a "
+                "tar (Content-Type: application/x-tar), another file with ?filename=");
+    return NULL;
 }
 
 static int list_files(struct request *r, struct intake *in, struct err *err) {
