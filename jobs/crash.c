@@ -15,17 +15,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 #include <unistd.h>
+
+#define THREAD_NAME_BYTES 16 /* the kernel's limit, with its NUL */
 
 static const int fatal_signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS};
 static int mark_fd = -1; /* open before it is needed: a handler may only write */
 
+/* Marks the death with the name of the thread that died: "signal 06 job". Only functions that a
+ * signal handler may call. */
 static void on_fatal(int signal) {
-    char mark[] = "signal 00\n";
+    char mark[12 + THREAD_NAME_BYTES] = "signal 00 ";
     mark[7] = (char)('0' + signal / 10 % 10);
     mark[8] = (char)('0' + signal % 10);
-    if (mark_fd >= 0 && write(mark_fd, mark, sizeof mark - 1) > 0)
+    prctl(PR_GET_NAME, mark + 10);
+    size_t len = strlen(mark);
+    mark[len] = '\n';
+    if (mark_fd >= 0 && write(mark_fd, mark, len + 1) > 0)
         fsync(mark_fd);
     raise(signal); /* SA_RESETHAND: the default now takes its course, with a core dump if wanted */
 }
@@ -42,10 +49,27 @@ int crash_install(const struct store *store, struct err *err) {
     return 0;
 }
 
-/* Was the last death marked? */
+/* Threads that work for jobs and nothing else: the runner's (see runner.c), the team's, and the one
+ * that hashes what is written. A death anywhere else, the front end's for example, is no job's
+ * fault. */
+static bool works_for_jobs(const char *thread) {
+    return strcmp(thread, CRASH_JOB_THREAD) == 0 || strncmp(thread, "team-", 5) == 0 ||
+           strcmp(thread, "sink-hash") == 0;
+}
+
+/* Was the last death marked by a thread that works for jobs? */
 static bool is_marked(const struct store *store) {
-    struct stat st;
-    return fstatat(store->data_fd, "died", &st, 0) == 0 && st.st_size > 0;
+    int fd = openat(store->data_fd, "died", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    char text[64] = "", thread[THREAD_NAME_BYTES] = "";
+    ssize_t n = read(fd, text, sizeof text - 1);
+    close(fd);
+    /* Several threads may have died at once; the first one counts. */
+    if (n <= 0 || sscanf(text, "signal %*2[0-9] %15[^\n]", thread) != 1)
+        return false;
+    log_line(LOG_LEVEL_WARN, "the server died in thread %s", thread);
+    return works_for_jobs(thread);
 }
 
 static void clear_mark(const struct store *store) {

@@ -11,6 +11,7 @@
 #include "compress/base/log.h"
 #include "compress/base/problemdoc.h"
 #include "compress/recipe/pipeline.h"
+#include "jobs/crash.h"
 #include "jobs/engine_private.h"
 #include "jobs/job.h"
 #include "storage/blob/tarlay.h"
@@ -34,7 +35,8 @@ struct run_progress {
     int64_t last_ms;       /* of the last event */
     int64_t stage_from_ms; /* for the rate */
     unsigned stage_index;
-    bool posted; /* the write is under way */
+    struct progress_state last; /* without its metrics */
+    bool posted;                /* the write is under way */
     pthread_cond_t landed;
     struct write write;
     char *json;
@@ -118,6 +120,8 @@ static void on_report(void *self, const struct progress_state *state) {
     int64_t now = db_now_ms();
     bool past = false;
     pthread_mutex_lock(&p->lock);
+    p->last = *state;
+    p->last.metrics_json = NULL;
     if (state->stage_index != p->stage_index || p->stage_from_ms == 0) {
         p->stage_index = state->stage_index;
         p->stage_from_ms = now;
@@ -196,7 +200,7 @@ struct outcome {
     struct job_finish finish;
     struct err err;
     bool stopped; /* by shutdown: back to the queue */
-    char *report_json, *summary_json, *problem_json;
+    char *report_json, *summary_json, *problem_json, *progress_json;
     char sha256[DIGEST_HEX_LEN + 1];
 };
 
@@ -412,6 +416,7 @@ static void settle_progress(struct run_progress *p) {
 }
 
 void runner_work(struct run *run) {
+    pthread_setname_np(pthread_self(), CRASH_JOB_THREAD); /* see crash.h */
     struct run_progress progress = {.run = run};
     pthread_mutex_init(&progress.lock, NULL);
     pthread_cond_init(&progress.landed, NULL);
@@ -431,6 +436,9 @@ void runner_work(struct run *run) {
     resolver_close(files);
     if (result == 0) {
         o.finish.state = "succeeded";
+        progress.last.done = progress.last.total; /* events are thinned, the end is the end */
+        o.progress_json = progress_json(&progress.last, 0);
+        o.finish.progress_json = o.progress_json;
         o.finish.report_json = o.report_json;
         o.finish.summary_json = o.summary_json;
     } else {
@@ -448,8 +456,10 @@ void runner_work(struct run *run) {
     free(o.report_json);
     free(o.summary_json);
     free(o.problem_json);
+    free(o.progress_json);
     arena_free(o.arena);
     pthread_mutex_destroy(&progress.lock);
     pthread_cond_destroy(&progress.landed);
     run->progress = NULL;
+    pthread_setname_np(pthread_self(), "pool");
 }

@@ -239,11 +239,12 @@ int jobs_tbl_finish(struct db_conn *conn, int64_t n, int attempt, const struct j
         conn,
         "UPDATE job SET state = ?3, revision = revision + 1, finished_ms = ?4, problem_json = ?5, "
         "summary_json = ?6, artifact_bytes = ?7, artifact_sha256 = ?8, artifact_files = ?9, "
-        "artifact_lone = ?10, suspect = 0 WHERE " MINE,
+        "artifact_lone = ?10, progress_json = coalesce(?11, progress_json), suspect = 0 "
+        "WHERE " MINE,
         ARGS(ARG_INT(n), ARG_INT(attempt), ARG_TEXT(finish->state), ARG_INT(now_ms),
              ARG_TEXT(finish->problem_json), ARG_TEXT(finish->summary_json),
              ARG_INT(finish->artifact_bytes), ARG_TEXT(finish->artifact_sha256),
-             ARG_INT(finish->file_count), ARG_INT(finish->lone)),
+             ARG_INT(finish->file_count), ARG_INT(finish->lone), ARG_TEXT(finish->progress_json)),
         err));
     if (done != 1)
         return done;

@@ -95,6 +95,7 @@ struct job_finish {
     const char *problem_json;
     const char *summary_json;
     const char *report_json;
+    const char *progress_json; /* NULL keeps what was stored last */
     const struct blob_entry *files;
     size_t file_count;
     bool lone;

@@ -6,6 +6,7 @@
 #include "tests/support/check.h"
 #include "tests/support/tempdir.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -20,6 +21,11 @@ static int die_on_a_worker(void *ctx, size_t index, unsigned worker) {
         __builtin_trap();
     sleep(30);
     return 0;
+}
+
+static void die_in_a_job(void) {
+    pthread_setname_np(pthread_self(), CRASH_JOB_THREAD);
+    abort();
 }
 
 static void die_in_the_team(void) {
@@ -58,13 +64,13 @@ static void a_fault_is_marked(void **state) {
 
 static void a_fault_of_a_computing_thread_is_marked(void **state) {
     char *mark = mark_after(die_in_the_team);
-    CHECK_HOLDS(mark, "signal 0");
+    CHECK_HOLDS(mark, " team-1\n");
     free(mark);
 }
 
 static void abort_is_marked(void **state) {
-    char *mark = mark_after(abort);
-    CHECK_TEXT(mark, "signal 06\n");
+    char *mark = mark_after(die_in_a_job);
+    CHECK_TEXT(mark, "signal 06 job\n");
     free(mark);
 }
 

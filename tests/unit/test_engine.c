@@ -169,6 +169,7 @@ static void a_job_runs_to_its_artifact(void **state) {
     CHECK_INT(row.attempt, 1);
     CHECK(row.artifact_bytes > 1000000 && row.artifact_sha256 && row.summary_json);
     CHECK(!row.artifact_lone);
+    CHECK_HOLDS(row.progress_json, "\"stage\":\"verify\"");
     CHECK(woken >= 2);
     engine_unsubscribe(engine, sub);
 
@@ -293,14 +294,16 @@ static int mark_unclean(struct db_conn *conn, void *ctx, struct err *err) {
     return meta_tbl_set(conn, META_RUNNING, "yes", err);
 }
 
-static void crash_with(struct job_row *job, bool marked) {
+#define IN_A_JOB "signal 06 job\n"
+
+static void crash_with(struct job_row *job, const char *mark) {
     struct err err = ERR_INIT;
     CHECK_OK(writer_run(store->writer, fake_crash, job, &err), &err);
     engine_free(engine);
     CHECK_OK(writer_run(store->writer, mark_unclean, NULL, &err), &err);
     store_close(store);
-    if (marked)
-        tempdir_write(&dir, "died", "signal 06\n", 10);
+    if (mark)
+        tempdir_write(&dir, "died", mark, strlen(mark));
     start();
 }
 
@@ -308,17 +311,19 @@ static void suspects_are_counted_only_when_marked_and_alone(void **state) {
     stop();
     start(); /* not running: nothing is claimed */
     struct job_row job = make_job(INT8, "{}");
-    crash_with(&job, true);
+    crash_with(&job, IN_A_JOB);
     CHECK_INT(reread(job.n).deaths, 0); /* it was no suspect yet */
     CHECK(reread(job.n).suspect);
-    crash_with(&job, false); /* a SIGKILL from outside consumes nothing */
+    crash_with(&job, NULL); /* a SIGKILL from outside consumes nothing */
     CHECK_INT(reread(job.n).deaths, 0);
-    crash_with(&job, true);
+    crash_with(&job, "signal 11 MHD-worker\n"); /* nor does a death of the front end */
+    CHECK_INT(reread(job.n).deaths, 0);
+    crash_with(&job, IN_A_JOB);
     CHECK_INT(reread(job.n).deaths, 1);
-    crash_with(&job, true);
+    crash_with(&job, IN_A_JOB);
     CHECK_INT(reread(job.n).deaths, 2);
     struct job_row good = make_job(INT8, "{}");
-    crash_with(&job, true);
+    crash_with(&job, IN_A_JOB);
     CHECK_TEXT(reread(job.n).state, "failed");
     CHECK_HOLDS(reread(job.n).problem_json, "/problems/crashed");
     engine_run(engine);
@@ -326,7 +331,7 @@ static void suspects_are_counted_only_when_marked_and_alone(void **state) {
     stop();
     start();
     struct job_row lone = make_job(INT8, "{}");
-    crash_with(&lone, true);
+    crash_with(&lone, IN_A_JOB);
     CHECK(reread(lone.n).suspect);
     struct job_row beside = make_job(INT8, "{}");
     engine_run(engine);
@@ -367,16 +372,16 @@ static void a_suspect_keeps_the_stage_it_died_in(void **state) {
     struct job_row job = make_job(INT8, "{}");
     job.progress_json = "{\"stage_index\":2}";
     CHECK_OK(writer_run(store->writer, set_progress, &job, &err), &err);
-    crash_with(&job, true);
+    crash_with(&job, IN_A_JOB);
     CHECK_INT(reread(job.n).stage_died, 2);
     CHECK(!reread(job.n).progress_json); /* it waits: there is none */
     job.progress_json = "{\"stage_index\":0}";
     CHECK_OK(writer_run(store->writer, set_progress, &job, &err), &err);
-    crash_with(&job, true);
+    crash_with(&job, IN_A_JOB);
     CHECK_INT(reread(job.n).stage_died, 2);
     CHECK_INT(reread(job.n).deaths, 1);
-    crash_with(&job, true);
-    crash_with(&job, true);
+    crash_with(&job, IN_A_JOB);
+    crash_with(&job, IN_A_JOB);
     CHECK_TEXT(reread(job.n).state, "failed");
     struct event_text *events;
     size_t count;
