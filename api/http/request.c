@@ -512,8 +512,8 @@ int request_offload(struct request *r, request_step *work, request_step *then, s
     if (engine_offload(r->service->engine, &r->offload, err)) {
         atomic_store(&r->wait_active, false);
         request_awake(r);
-        request_unref(r);
         r->next = NULL;
+        request_unref(r);
         return -1;
     }
     return 0;

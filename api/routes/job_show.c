@@ -31,8 +31,8 @@ static bool parse_time(const char *text, int64_t *ret) {
     if (strcasecmp(zone, "Z") != 0) {
         int n = 0;
         // NOLINTNEXTLINE(cert-err34-c): two digits fit
-        if ((*zone != '+' && *zone != '-' && *zone != ' ') ||
-            sscanf(zone + 1, "%2d:%2d%n", &zone_hours, &zone_minutes, &n) != 2 || zone[1 + n])
+        int found = sscanf(zone, "%*1[-+ ]%2d:%2d%n", &zone_hours, &zone_minutes, &n);
+        if (found != 2 || zone[n])
             return false;
     }
     if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||

@@ -88,7 +88,7 @@ static int read_body(struct request *r, struct err *err) {
     int rc = jspec_read(body, "", rows, 2, ERR_BAD_FIELD, r->arena, list)
                  ? violations_result(list, err)
                  : intake_new(r, name, &in, err);
-    if (rc == 0)
+    if (rc == 0 && in)
         rc = read_files(r, files, in, list, err);
     jspec_free(body);
     return rc;

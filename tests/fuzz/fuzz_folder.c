@@ -70,6 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         const char *content = line_end + 1;
         const char *next = memmem(content, (size_t)(end - content), "\n" MARK, 5);
         const char *content_end = next ? next : end;
+        // NOLINTNEXTLINE(cert-err34-c): any number will do, it is reduced below
         if (sscanf(line, MARK "%127s %u", path, &data_bytes) >= 1)
             add(&folder, path, content, (size_t)(content_end - content),
                 data_bytes % (DATA_BYTES_MAX + 1));

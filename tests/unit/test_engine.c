@@ -54,11 +54,13 @@ static int put(struct db_conn *conn, void *ctx, struct err *err) {
 static void upload_model(void) {
     static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json"};
     struct err err = ERR_INIT;
-    struct upload up = {.count = 3};
+    struct upload up = {.count = sizeof names / sizeof names[0]};
     static char hex[DIGEST_HEX_LEN + 1];
     for (size_t i = 0; i < up.count; i++) {
         char path[512];
-        snprintf(path, sizeof path, "%s/%s", getenv("MODEL_DIR"), names[i]);
+        const char *model_dir = getenv("MODEL_DIR");
+        CHECK(model_dir);
+        snprintf(path, sizeof path, "%s/%s", model_dir, names[i]);
         int fd = open(path, O_RDONLY);
         CHECK(fd >= 0);
         CHECK_OK(staged_new(store->blobs, UINT64_MAX, 1 << 30, &up.staged[i], &err), &err);

@@ -66,6 +66,7 @@ static void json(void **state) {
         last = line;
     struct json_t *object;
     struct err err = ERR_INIT;
+    CHECK(last);
     CHECK_OK(jspec_parse(last, strlen(last), &object, &err), &err);
     CHECK_TEXT(json_text(json_get(object, "type")), "progress");
     const struct json_t *data = json_get(object, "data");
