@@ -116,6 +116,8 @@ def changes(s):
     s.wait(job)
     s.refused(s.curl("PATCH", f"/v1/jobs/{job}", json_body={"colour": 1},
                      headers={"If-Match": "*"}), 422, "invalid-field", "no such field")
+    s.refused(s.curl("PATCH", f"/v1/jobs/{job}", json_body={"priority": 9},
+                     headers={"If-Match": "*"}), 409, "state-conflict", "priority is over")
     s.equal(s.curl("DELETE", f"/v1/jobs/{job}").status, 204, "now it can be deleted")
     s.refused(s.get(f"/v1/jobs/{job}"), 404, "not-found", "it is gone")
     finished = s.wait(s.submit("m", "int8")["id"])["id"]
