@@ -39,14 +39,74 @@ static int no_memory(struct err *err) {
     return err_set(err, ERR_NO_MEMORY, "no memory for the output's name");
 }
 
-static int split(struct beside *b, const char *out, char **ret_name, struct err *err) {
-    char *for_parent = strdup(out), *for_name = strdup(out);
-    b->out = strdup(out);
+/* Without the slashes at its end; "/" stays. malloc'd. */
+static char *without_slashes(const char *path) {
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    return strndup(path, len);
+}
+
+static int split(struct beside *b, const char *out, const char *name, char **ret_name,
+                 struct err *err) {
+    size_t len = strlen(out);
+    bool into = !b->as_folder && len && out[len - 1] == '/';
+    b->out = into ? text("%s%s", out, name) : without_slashes(out);
+    if (!b->out)
+        return no_memory(err);
+    char *for_parent = strdup(b->out), *for_name = strdup(b->out);
     b->parent = for_parent ? strdup(dirname(for_parent)) : NULL;
     *ret_name = for_name ? strdup(basename(for_name)) : NULL;
     free(for_parent);
     free(for_name);
     return b->out && b->parent && *ret_name ? 0 : no_memory(err);
+}
+
+static int check_parent(const char *parent, struct err *err) {
+    struct stat st;
+    if (stat(parent, &st) < 0)
+        return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "folder %s",
+                             parent);
+    if (!S_ISDIR(st.st_mode))
+        return err_set(err, ERR_IO, "%s is no folder", parent);
+    if (access(parent, W_OK | X_OK) < 0)
+        return err_set_errno(err, ERR_IO, errno, "cannot write to %s", parent);
+    return 0;
+}
+
+/* Is the folder `parent` the folder `source`, or within it? */
+static bool lies_within(const char *parent, const char *source) {
+    char *inner = realpath(parent, NULL), *outer = realpath(source, NULL);
+    size_t len = outer ? strlen(outer) : 0;
+    struct stat st;
+    bool within = inner && outer && stat(outer, &st) == 0 && S_ISDIR(st.st_mode) &&
+                  strncmp(inner, outer, len) == 0 && (!inner[len] || inner[len] == '/');
+    free(inner);
+    free(outer);
+    return within;
+}
+
+int beside_check(const char *out, const char *source, bool replace, struct err *err) {
+    if (strcmp(out, "-") == 0)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "standard output cannot hold a model; name a file (./- is one)");
+    size_t len = strlen(out);
+    bool into = len && out[len - 1] == '/';
+    char *bare = without_slashes(out);
+    char *for_parent = bare ? strdup(bare) : NULL;
+    int result = for_parent ? 0 : no_memory(err);
+    const char *parent = for_parent ? dirname(for_parent) : "";
+    struct stat st;
+    bool there = result == 0 && lstat(bare, &st) == 0;
+    if (there && !replace && !(into && S_ISDIR(st.st_mode)))
+        result = err_set(err, ERR_EXISTS, "%s exists (--force replaces it)", bare);
+    if (result == 0)
+        result = check_parent(into && there ? bare : parent, err);
+    if (result == 0 && source && lies_within(into && there ? bare : parent, source))
+        result = err_set(err, ERR_EXISTS, "%s lies within the source %s", out, source);
+    free(for_parent);
+    free(bare);
+    return result;
 }
 
 static int check_place(const struct beside *b, uint64_t bytes, struct err *err) {
@@ -60,9 +120,10 @@ static int check_place(const struct beside *b, uint64_t bytes, struct err *err) 
                            b->as_folder ? "folder" : "file");
     }
     struct statvfs fs;
+    if (check_parent(b->parent, err) < 0)
+        return -1;
     if (statvfs(b->parent, &fs) < 0)
-        return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno, "cannot use %s",
-                             b->parent);
+        return err_set_errno(err, ERR_IO, errno, "cannot use %s", b->parent);
     uint64_t left = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (left < bytes)
         return err_set(err, ERR_NO_SPACE,
@@ -97,7 +158,7 @@ int beside_new(const char *out, const char *name, bool as_folder, bool replace, 
         return no_memory(err);
     b->as_folder = as_folder;
     b->replace = replace;
-    int result = split(b, out, &out_name, err);
+    int result = split(b, out, name, &out_name, err);
     if (result == 0)
         result = check_place(b, bytes, err);
     if (result == 0)
@@ -112,6 +173,10 @@ int beside_new(const char *out, const char *name, bool as_folder, bool replace, 
 
 const char *beside_path(const struct beside *b) {
     return b->path;
+}
+
+const char *beside_out(const struct beside *b) {
+    return b->out;
 }
 
 static int move(struct beside *b) {

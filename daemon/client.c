@@ -235,7 +235,7 @@ static int begin(struct transfer *t, const char *path, struct err *err) {
     CURL *curl = t->client->curl;
     size_t cap = strlen(t->client->url) + strlen(path) + 1;
     char *url = malloc(cap);
-    *t->answer = (struct client_answer){0};
+    *t->answer = (struct client_answer){.from = t->client->url};
     t->why = ERR_INIT;
     if (!url || keep(t, "", 0) < 0) {
         free(url);
@@ -381,9 +381,11 @@ static void add_finding(struct violations *list, enum err_code code, const struc
 
 int client_problem(const struct client_answer *answer, struct violations *list, struct err *err) {
     struct json_t *problem = NULL;
-    if (jspec_parse(answer->body, answer->len, &problem, NULL) < 0)
-        return err_set(err, answer->status >= 500 ? ERR_NETWORK : ERR_BAD_FIELD,
-                       "the server answered %ld", answer->status);
+    if (jspec_parse(answer->body, answer->len, &problem, NULL) < 0 || !text_of(problem, "type")) {
+        jspec_free(problem);
+        return err_set(err, ERR_NETWORK, "%s is no compressd: it answered %ld in its own words",
+                       answer->from ? answer->from : "this", answer->status);
+    }
     enum err_code code = code_of(text_of(problem, "type"), answer->status);
     const char *detail = text_of(problem, "detail");
     struct json_t *errors = json_get(problem, "errors");

@@ -25,6 +25,7 @@ struct client_answer {
     long status;
     char *body; /* NUL-terminated, malloc'd; never NULL after success */
     size_t len;
+    const char *from; /* the server's address; borrowed from the client */
 };
 
 /* url and token may be NULL: see above. */
@@ -61,7 +62,8 @@ int client_lines(struct client *client, const char *path, int (*line)(void *self
                  void *self, struct client_answer *ret, struct err *err);
 
 /* Sets err (and list, which may be NULL) from a problem document; the code is the one whose slug
- * the problem's type ends with. Always returns -1. */
+ * the problem's type ends with. An answer that is none comes from somebody else: ERR_NETWORK.
+ * Always returns -1. */
 int client_problem(const struct client_answer *answer, struct violations *list, struct err *err);
 
 /* `text` with everything but A-Za-z0-9-._~ (and '/' if keep_slash) escaped; malloc'd. */

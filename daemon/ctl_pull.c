@@ -13,10 +13,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define ATTEMPTS 5
-#define AGAIN_SECONDS 2
+#define EMPTY_ANSWERS 5 /* in a row that end in order and bring nothing */
 
 struct pull {
     struct session *session;
@@ -37,7 +35,9 @@ static int moved(void *self, uint64_t bytes) {
 static int fetch(struct pull *pull, const char *path, uint64_t bytes, struct sink *sink,
                  struct err *err) {
     const struct client_meter meter = {pull, moved};
-    for (int attempt = 0; sink->written < bytes; attempt++) {
+    struct patience patience = {0};
+    unsigned empty = 0;
+    while (sink->written < bytes) {
         struct client_answer answer = {0};
         struct err why = ERR_INIT;
         uint64_t before = sink->written;
@@ -46,16 +46,15 @@ static int fetch(struct pull *pull, const char *path, uint64_t bytes, struct sin
         if (result == 0 && answer.status >= 300)
             result = client_problem(&answer, &pull->session->findings, &why);
         client_answer_free(&answer);
+        empty++;
         if (sink->written > before)
-            attempt = 0;
-        if (result < 0 && (!session_may_retry(&why) || attempt >= ATTEMPTS)) {
+            patience.tries = empty = 0;
+        if (result < 0 && !session_again(pull->session, &patience, &why)) {
             *err = why;
             return -1;
         }
-        if (result == 0 && sink->written < bytes && attempt >= ATTEMPTS)
+        if (result == 0 && empty > EMPTY_ANSWERS)
             return err_set(err, ERR_NETWORK, "the server sends less than it says");
-        if (result < 0)
-            sleep(AGAIN_SECONDS);
     }
     return 0;
 }
@@ -143,7 +142,7 @@ static const char *last_part(const char *path) {
 }
 
 static int pull_all(struct pull *pull, const struct json_t *document, const char *out, bool force,
-                    struct err *err) {
+                    const char **ret_out, struct err *err) {
     struct listing list;
     if (read_listing(document, pull->session->arena, &list, err) < 0)
         return -1;
@@ -152,7 +151,9 @@ static int pull_all(struct pull *pull, const struct json_t *document, const char
     struct beside *beside = NULL;
     struct dir_outputs *outputs = NULL;
     const char *name = list.lone ? last_part(list.files[0].path) : "model";
-    int result = beside_new(out, name, !list.lone, force, list.bytes, &beside, err);
+    int result = beside_check(out, NULL, force, err);
+    if (result == 0)
+        result = beside_new(out, name, !list.lone, force, list.bytes, &beside, err);
     if (result == 0)
         result = dir_outputs_new(beside_path(beside), list.lone, &outputs, err);
     for (size_t i = 0; result == 0 && i < list.count; i++)
@@ -161,6 +162,8 @@ static int pull_all(struct pull *pull, const struct json_t *document, const char
         result = check_model(dir_outputs_base(outputs), err);
     if (result == 0)
         result = beside_publish(beside, err);
+    if (result == 0)
+        *ret_out = arena_strdup(pull->session->arena, beside_out(beside));
     dir_outputs_free(outputs);
     beside_free(beside);
     return result;
@@ -170,11 +173,16 @@ int step_pull(struct session *session, const char *id, const char *out, bool for
     struct pull pull = {.session = session, .id = id};
     struct err err = ERR_INIT;
     struct json_t *list = NULL;
-    int code = session_json(session, "GET", session_path(session, "/v1/jobs", id, "/artifacts"),
-                            NULL, &list, NULL);
+    const char *written = NULL;
+    int code =
+        session_get(session, session_path(session, "/v1/jobs", id, "/artifacts"), &list, NULL);
     if (code != CTL_DONE)
         return code;
-    if (pull_all(&pull, list, out, force, &err) < 0) {
+    if (pull_all(&pull, list, out, force, &written, &err) < 0) {
+        if (session_stopped()) {
+            err_clear(&err);
+            err_set(&err, ERR_CANCELLED, "stopped; %s was not written, the artifact stays", out);
+        }
         code = session_fail(session, &err, false);
     } else {
         if (session->term)
@@ -183,7 +191,7 @@ int step_pull(struct session *session, const char *id, const char *out, bool for
         if (session->json)
             printf("{\"type\":\"pulled\",\"bytes\":%llu}\n", (unsigned long long)pull.state.total);
         else if (!session->quiet)
-            printf("%s: %s, every digest verified\n", out,
+            printf("%s: %s, every digest verified\n", written ? written : out,
                    term_bytes(pull.state.total, size, sizeof size));
     }
     jspec_free(list);

@@ -8,6 +8,7 @@
 #include "compress/base/dirfiles.h"
 #include "compress/base/jbuf.h"
 #include "compress/base/limits.h"
+#include "compress/formats/format.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
 
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #define STEP_BYTES (1 * MIB)
+#define NAME_MAX_BYTES 128
 
 struct push {
     struct session *session;
@@ -57,13 +59,9 @@ static int hash_source(struct push *push, struct source *source, struct digest *
 }
 
 /* Uploads unless it is there. */
-static int put_blob(struct push *push, struct source *source, const struct digest *digest,
-                    struct err *err) {
+static int try_blob(struct push *push, struct source *source, const char *path, struct err *err) {
     struct client *client = push->session->client;
     struct client_answer answer = {0};
-    char hex[DIGEST_HEX_LEN + 1], path[128];
-    digest_hex(digest, hex);
-    snprintf(path, sizeof path, "/v1/blobs/sha256:%s", hex);
     int result = client_call(client, "HEAD", path, NULL, &answer, err);
     if (result == 0 && answer.status == 200) {
         moved(push, source->bytes);
@@ -76,6 +74,26 @@ static int put_blob(struct push *push, struct source *source, const struct diges
     }
     client_answer_free(&answer);
     return result;
+}
+
+/* Again from the file's start when the server went away in between. */
+static int put_blob(struct push *push, struct source *source, const struct digest *digest,
+                    struct err *err) {
+    struct patience patience = {0};
+    struct err why = ERR_INIT;
+    char hex[DIGEST_HEX_LEN + 1], path[128];
+    uint64_t before = push->state.done;
+    digest_hex(digest, hex);
+    snprintf(path, sizeof path, "/v1/blobs/sha256:%s", hex);
+    while (try_blob(push, source, path, &why) < 0) {
+        if (!session_again(push->session, &patience, &why)) {
+            *err = why;
+            return -1;
+        }
+        err_clear(&why);
+        push->state.done = before;
+    }
+    return 0;
 }
 
 static int each_file(struct push *push, struct resolver *files, struct digest *digests, bool upload,
@@ -115,31 +133,130 @@ static char *model_body(const char *name, const struct resolver *files,
     return jbuf_take(&b, NULL);
 }
 
-/* "tiny-llama" of "models/tiny-llama/", "model.gguf" of a file, made a name that the server takes.
- */
-static const char *name_of(struct session *session, const char *path) {
+/* Where the last part of a path begins; *ret_len without slashes at its end. */
+static const char *last_part(const char *path, size_t *ret_len) {
     size_t len = strlen(path);
     while (len > 1 && path[len - 1] == '/')
         len--;
     size_t start = len;
     while (start > 0 && path[start - 1] != '/')
         start--;
-    char *name = arena_strndup(session->arena, path + start, len - start);
-    for (char *c = name; c && *c; c++)
-        if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", *c))
-            *c = '-';
-    return name && name[0] && !strchr("._-", name[0]) ? name : "model";
+    *ret_len = len - start;
+    return path + start;
 }
 
-int step_push(struct session *session, const char *path, const char *name, bool replace,
+static const char name_letters[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+
+/* "tiny-llama" of "models/tiny-llama/", "model.gguf" of a file; what no name may hold becomes '-',
+ * one for each character. */
+static const char *name_of(struct arena *arena, const char *path) {
+    char *real = strspn(path, "./") == strlen(path) ? realpath(path, NULL) : NULL; /* "." */
+    size_t len;
+    const char *part = last_part(real ? real : path, &len);
+    char *name = arena_strndup(arena, part, len);
+    free(real);
+    char *to = name;
+    for (const char *c = name; c && *c; c++)
+        if (((unsigned char)*c & 0xc0) != 0x80)
+            *to++ = strchr(name_letters, *c) ? *c : '-';
+    if (to)
+        *to = 0;
+    while (name && *name && strchr("._-", *name))
+        name++;
+    if (name && strlen(name) > NAME_MAX_BYTES)
+        name[NAME_MAX_BYTES] = 0;
+    return name && *name ? name : "model";
+}
+
+static int check_name(const char *name, struct err *err) {
+    size_t len = strlen(name);
+    if (len >= 1 && len <= NAME_MAX_BYTES && strspn(name, name_letters) == len &&
+        !strchr("._-", name[0]))
+        return 0;
+    return err_set(err, ERR_BAD_REQUEST,
+                   "'%s' is no name: up to %d letters, digits, '.', '_' and '-', the first a "
+                   "letter or digit",
+                   name, NAME_MAX_BYTES);
+}
+
+/* Do the server's files have these paths and sizes? Their digests are compared by the server. */
+static bool looks_same(const struct json_t *model, const struct resolver *files) {
+    struct json_t *theirs = json_get(model, "files");
+    if (json_array_len(theirs) != files->count)
+        return false;
+    for (size_t i = 0; i < files->count; i++) {
+        bool found = false;
+        for (size_t k = 0; !found && k < files->count; k++) {
+            const struct json_t *file = json_array_at(theirs, k);
+            const char *path = json_text(json_get(file, "path"));
+            int64_t bytes;
+            found = path && strcmp(path, files->files[i].path) == 0 &&
+                    json_int(json_get(file, "bytes"), &bytes) &&
+                    (uint64_t)bytes == files->files[i].bytes;
+        }
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+static int look_at_name(struct session *session, const char *name, bool replace,
+                        const struct resolver *files, struct err *err) {
+    struct client_answer answer = {0};
+    struct json_t *model = NULL;
+    int result = client_call(session->client, "GET", session_path(session, "/v1/models", name, ""),
+                             NULL, &answer, err);
+    if (result == 0 && answer.status != 200 && client_problem(&answer, NULL, err) < 0) {
+        if (err->code == ERR_NOT_FOUND)
+            err_clear(err); /* free */
+        else
+            result = -1;
+    } else if (result == 0 && !replace &&
+               (jspec_parse(answer.body, answer.len, &model, NULL) < 0 ||
+                !looks_same(model, files))) {
+        result = err_set(err, ERR_NAME_TAKEN,
+                         "the name %s stands for other files on the server (--replace moves it, "
+                         "--name takes another)",
+                         name);
+    }
+    jspec_free(model);
+    client_answer_free(&answer);
+    return result;
+}
+
+int step_look(struct session *session, const char *path, const char *name, bool replace,
               const char **ret_name) {
+    struct err err = ERR_INIT;
+    struct resolver *files = NULL;
+    struct model *model = NULL;
+    const char *used = name ? name : name_of(session->arena, path);
+    int result = check_name(used, &err);
+    if (result == 0)
+        result = dirfiles_open(path, true, &files, &err);
+    if (result == 0)
+        result = look_at_name(session, used, replace, files, &err);
+    if (result == 0)
+        result = format_open(files, &model, &err);
+    model_free(model);
+    resolver_close(files);
+    if (result < 0)
+        return session_fail(session, &err, false);
+    size_t len;
+    const char *part = last_part(path, &len);
+    if (!name && session->term && (strlen(used) != len || strncmp(used, part, len) != 0))
+        term_line(session->term, "%.*s goes to the server as %s", (int)len, part, used);
+    *ret_name = used;
+    return CTL_DONE;
+}
+
+int step_push(struct session *session, const char *path, const char *name, bool replace) {
     struct err err = ERR_INIT;
     struct resolver *files = NULL;
     struct digest *digests = NULL;
     struct push push = {.session = session};
     char *body = NULL, *text = NULL;
     int code = CTL_DONE;
-    *ret_name = name ? name : name_of(session, path);
     if (dirfiles_open(path, true, &files, &err) < 0)
         goto fail;
     digests = calloc(files->count, sizeof *digests);
@@ -158,7 +275,7 @@ int step_push(struct session *session, const char *path, const char *name, bool 
         goto fail;
     if (session->term)
         term_clear(session->term);
-    body = model_body(*ret_name, files, digests);
+    body = model_body(name, files, digests);
     if (!body) {
         err_set(&err, ERR_NO_MEMORY, "no memory for a request");
         goto fail;
@@ -166,14 +283,18 @@ int step_push(struct session *session, const char *path, const char *name, bool 
     code = session_json(session, "POST", replace ? "/v1/models?replace=true" : "/v1/models", body,
                         NULL, &text);
     if (code == CTL_DONE && session->json)
-        session_print(text);
+        session_print_event("model", text);
     else if (code == CTL_DONE && !session->quiet) {
         char size[32];
-        printf("model %s: %zu file%s, %s\n", *ret_name, files->count, files->count == 1 ? "" : "s",
+        printf("model %s: %zu file%s, %s\n", name, files->count, files->count == 1 ? "" : "s",
                term_bytes(total, size, sizeof size));
     }
     goto out;
 fail:
+    if (session_stopped()) {
+        err_clear(&err);
+        err_set(&err, ERR_CANCELLED, "stopped; pushing again does not send again what has arrived");
+    }
     code = session_fail(session, &err, false);
 out:
     free(body);
@@ -186,11 +307,13 @@ out:
 static int run(const struct ctl_call *call) {
     struct session session;
     int code = session_open(call, &session);
-    const char *name;
+    const char *path = call->args[0], *name;
+    bool replace = ctl_flag(call, "replace");
     session_catch_signals();
     if (code == CTL_DONE)
-        code = step_push(&session, call->args[0], ctl_text(call, "name"), ctl_flag(call, "replace"),
-                         &name);
+        code = step_look(&session, path, ctl_text(call, "name"), replace, &name);
+    if (code == CTL_DONE)
+        code = step_push(&session, path, name, replace);
     session_close(&session);
     return code;
 }

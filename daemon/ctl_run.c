@@ -1,39 +1,83 @@
 /* run: push, submit, watch, pull and verify in one. */
+#include "daemon/beside.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
 
-#include <stdlib.h>
+static int check_out(struct session *session) {
+    const struct ctl_call *call = session->call;
+    struct err err = ERR_INIT;
+    return beside_check(ctl_text(call, "output"), call->args[0], ctl_flag(call, "force"), &err) < 0
+               ? session_fail(session, &err, false)
+               : CTL_DONE;
+}
+
+/* Everything that can be refused is refused before the model is read and sent. */
+static int check_all(struct session *session, const char **ret_name) {
+    const struct ctl_call *call = session->call;
+    int code = check_out(session);
+    if (code == CTL_DONE)
+        code = step_look(session, call->args[0], ctl_text(call, "name"), ctl_flag(call, "replace"),
+                         ret_name);
+    return code == CTL_DONE ? step_check_recipe(session, ctl_text(call, "recipe")) : code;
+}
 
 /* A watch that was stopped by hand asks the job to stop as well: nobody is left to take it away. */
-static void cancel(struct session *session, const char *id) {
+static int cancel(struct session *session, const char *id) {
     struct client_answer answer = {0};
+    struct err err = ERR_INIT;
     client_set_stopped(session->client, NULL);
-    client_call(session->client, "POST", session_path(session, "/v1/jobs", id, "/cancel"), NULL,
-                &answer, NULL);
+    int result = client_call(session->client, "POST",
+                             session_path(session, "/v1/jobs", id, "/cancel"), NULL, &answer, NULL);
+    if (result == 0 && answer.status < 300)
+        err_set(&err, ERR_CANCELLED, "stopped, and job %s is cancelled", id);
+    else if (result == 0 && answer.status == 409)
+        err_set(&err, ERR_CANCELLED, "stopped; job %s was over already", id);
+    else
+        err_set(&err, ERR_CANCELLED,
+                "stopped; job %s could not be cancelled and goes on (compressctl cancel %s)", id,
+                id);
     client_answer_free(&answer);
+    return session_fail(session, &err, false);
+}
+
+/* Submitting is not broken off: a job nobody knows the id of would go on. */
+static int submit(struct session *session, const char *model, const char **ret_id) {
+    const struct ctl_call *call = session->call;
+    const struct submit_options options = {
+        .labels = ctl_text(call, "label"),
+        .priority = ctl_number(call, "priority", -1),
+        .requantize = ctl_flag(call, "requantize"),
+        .typed = true,
+    };
+    client_set_stopped(session->client, NULL);
+    int code = step_submit(session, model, ctl_text(call, "recipe"), &options, ret_id);
+    client_set_stopped(session->client, session_stopped);
+    return code;
 }
 
 static int run(const struct ctl_call *call) {
     struct session session;
-    const char *model = NULL, *id = NULL;
-    struct submit_options options = {
-        .labels = ctl_text(call, "label"),
-        .priority = ctl_number(call, "priority", -1),
-        .requantize = ctl_flag(call, "requantize"),
-    };
+    const char *model = NULL, *id = NULL, *out = ctl_text(call, "output");
     int code = session_open(call, &session);
     session_catch_signals();
     if (code == CTL_DONE)
-        code = step_push(&session, call->args[0], ctl_text(call, "name"), ctl_flag(call, "replace"),
-                         &model);
+        code = check_all(&session, &model);
     if (code == CTL_DONE)
-        code = step_submit(&session, model, ctl_text(call, "recipe"), &options, &id);
+        code = step_push(&session, call->args[0], model, ctl_flag(call, "replace"));
     if (code == CTL_DONE)
+        code = submit(&session, model, &id);
+    if (code == CTL_DONE) {
         code = step_watch(&session, id);
-    if (session_stopped() && id)
-        cancel(&session, id);
-    if (code == CTL_DONE)
-        code = step_pull(&session, id, ctl_text(call, "output"), ctl_flag(call, "force"));
+        if (session_stopped())
+            code = cancel(&session, id);
+    }
+    if (code == CTL_DONE) {
+        code = step_pull(&session, id, out, ctl_flag(call, "force"));
+        if (session_stopped() || code == CTL_NETWORK)
+            session_how_to_go_on(&session, NULL, id, out);
+    } else if (id && code == CTL_NETWORK) {
+        session_how_to_go_on(&session, id, id, out);
+    }
     session_close(&session);
     return code;
 }

@@ -6,6 +6,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define AWAY_TRIES 30 /* with the pause: a minute, a restart takes seconds */
+#define AWAY_SECONDS 2
 
 static volatile sig_atomic_t stop_asked;
 
@@ -64,21 +68,63 @@ bool session_may_retry(const struct err *err) {
     return err->code == ERR_NETWORK || err_kind(err->code) == ERR_KIND_BUSY;
 }
 
-int session_json(struct session *session, const char *method, const char *path, const char *json,
-                 struct json_t **ret_document, char **ret_text) {
-    struct err err = ERR_INIT;
+bool session_again(struct session *session, struct patience *patience, const struct err *why) {
+    if (session_stopped() || !session_may_retry(why) || ++patience->tries > AWAY_TRIES)
+        return false;
+    if (!patience->told && session->term)
+        term_line(session->term, "the server is away, trying again (%s)", why->text);
+    patience->told = true;
+    session->findings.count = session->findings.total = 0; /* they were its refusal */
+    sleep(AWAY_SECONDS);
+    return !session_stopped();
+}
+
+static int call(struct session *session, const char *method, const char *path, const char *json,
+                struct json_t **ret_document, char **ret_text, struct err *err) {
     struct client_answer answer = {0};
-    int code = CTL_DONE;
-    if (client_call(session->client, method, path, json, &answer, &err) < 0 ||
-        (answer.status >= 300 && client_problem(&answer, &session->findings, &err) < 0) ||
-        (ret_document && jspec_parse(answer.body, answer.len, ret_document, &err) < 0)) {
-        code = session_fail(session, &err, false);
-    } else if (ret_text) {
+    int result = client_call(session->client, method, path, json, &answer, err);
+    if (result == 0 && answer.status >= 300)
+        result = client_problem(&answer, &session->findings, err);
+    if (result == 0 && ret_document && jspec_parse(answer.body, answer.len, ret_document, NULL) < 0)
+        result = err_set(err, ERR_NETWORK, "%s is no compressd: its answer is no JSON",
+                         client_url(session->client));
+    if (result == 0 && ret_text) {
         *ret_text = answer.body;
         answer.body = NULL;
     }
     client_answer_free(&answer);
-    return code;
+    return result;
+}
+
+int session_json(struct session *session, const char *method, const char *path, const char *json,
+                 struct json_t **ret_document, char **ret_text) {
+    struct err err = ERR_INIT;
+    if (call(session, method, path, json, ret_document, ret_text, &err) < 0)
+        return session_fail(session, &err, false);
+    return CTL_DONE;
+}
+
+int session_get(struct session *session, const char *path, struct json_t **ret_document,
+                char **ret_text) {
+    struct patience patience = {0};
+    struct err err = ERR_INIT;
+    while (call(session, "GET", path, NULL, ret_document, ret_text, &err) < 0) {
+        if (!session_again(session, &patience, &err))
+            return session_fail(session, &err, false);
+        err_clear(&err);
+    }
+    return CTL_DONE;
+}
+
+void session_how_to_go_on(const struct session *session, const char *watch, const char *pull,
+                          const char *out) {
+    if (session->json)
+        return;
+    if (watch)
+        fprintf(stderr, "go on with: compressctl watch %s\n", watch);
+    if (pull)
+        fprintf(stderr, "%s compressctl pull %s -o %s\n",
+                watch ? "  and then:" : "go on with:", pull, out ? out : "OUT");
 }
 
 const char *session_path(struct session *session, const char *collection, const char *name,
@@ -88,6 +134,11 @@ const char *session_path(struct session *session, const char *collection, const 
         arena_printf(session->arena, "%s/%s%s", collection, escaped ? escaped : "", tail);
     free(escaped);
     return path ? path : "/";
+}
+
+void session_print_event(const char *type, const char *json) {
+    printf("{\"type\":\"%s\",\"data\":%.*s}\n", type, (int)strcspn(json, "\r\n"), json);
+    fflush(stdout);
 }
 
 void session_print(const char *text) {

@@ -5,6 +5,7 @@
 #include "compress/base/dirfiles.h"
 #include "compress/base/jbuf.h"
 #include "compress/base/limits.h"
+#include "compress/recipe/recipe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,23 @@ char *submit_body(struct session *session, const char *model, const char *recipe
     return jbuf_take(&b, NULL);
 }
 
+int step_check_recipe(struct session *session, const char *recipe) {
+    struct err err = ERR_INIT;
+    struct recipe *parsed;
+    char *value = recipe_value(recipe, &err);
+    if (!value)
+        return session_fail(session, &err, false);
+    int code = CTL_DONE;
+    if (value[0] == '"')
+        code = session_json(session, "GET", session_path(session, "/v1/recipes", recipe, ""), NULL,
+                            NULL, NULL);
+    else if (recipe_parse(value, strlen(value), session->arena, &session->findings, &parsed, &err) <
+             0)
+        code = session_fail(session, &err, false);
+    free(value);
+    return code;
+}
+
 int step_submit(struct session *session, const char *model, const char *recipe,
                 const struct submit_options *options, const char **ret_id) {
     struct err err = ERR_INIT;
@@ -127,7 +145,9 @@ int step_submit(struct session *session, const char *model, const char *recipe,
     if (code == CTL_DONE) {
         const char *id = json_text(json_get(job, "id"));
         *ret_id = arena_strdup(session->arena, id ? id : "");
-        if (session->json)
+        if (session->json && options->typed)
+            session_print_event("job", text);
+        else if (session->json)
             session_print(text);
         else if (!session->quiet)
             printf("job %s\n", *ret_id);

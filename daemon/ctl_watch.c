@@ -12,8 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ATTEMPTS 10
-#define AGAIN_SECONDS 2
+#define EMPTY_STREAMS 5 /* in a row that end in order although the job goes on */
 
 struct watch {
     struct session *session;
@@ -102,8 +101,7 @@ static int stream(struct watch *w, const char *id, struct err *err) {
 /* The end in words. */
 static int conclude(struct session *session, const char *id) {
     struct json_t *job = NULL;
-    int code =
-        session_json(session, "GET", session_path(session, "/v1/jobs", id, ""), NULL, &job, NULL);
+    int code = session_get(session, session_path(session, "/v1/jobs", id, ""), &job, NULL);
     if (code != CTL_DONE)
         return code;
     const char *state = json_text(json_get(job, "state"));
@@ -145,28 +143,34 @@ static int conclude(struct session *session, const char *id) {
 
 int step_watch(struct session *session, const char *id) {
     struct watch watch = {.session = session};
+    struct patience patience = {0};
     struct err err = ERR_INIT;
-    for (int attempt = 0;;) {
+    unsigned empty = 0;
+    while (!is_over(watch.state)) {
         int64_t before = watch.last_id;
         err_clear(&err);
         int result = stream(&watch, id, &err);
         if (session_stopped()) {
-            err_clear(&err);
-            err_set(&err, ERR_CANCELLED, "stopped watching; the job goes on");
-            return session_fail(session, &err, false);
+            if (session->term)
+                term_clear(session->term);
+            return CTL_CANCELLED;
         }
-        if (result < 0 && !session_may_retry(&err))
+        if (watch.last_id > before) {
+            patience.tries = 0;
+            empty = 0;
+        }
+        if (result < 0 && before == 0 && watch.last_id == 0 && !patience.told &&
+            err.code == ERR_NETWORK)
+            return session_fail(session, &err, false); /* it was never there */
+        if (result < 0 && !session_again(session, &patience, &err) && !session_stopped())
             return session_fail(session, &err, false);
-        if (result == 0 && is_over(watch.state))
-            break;
-        attempt = watch.last_id > before ? 0 : attempt + 1;
-        if (result == 0 && attempt <= 1)
-            continue; /* ended in between, for example by a retry */
-        if (attempt > ATTEMPTS) {
+        if (result < 0 || is_over(watch.state))
+            continue;
+        if (++empty > EMPTY_STREAMS) {
             err_set(&err, ERR_NETWORK, "the stream of events ends before the job does");
             return session_fail(session, &err, false);
         }
-        sleep(AGAIN_SECONDS);
+        sleep(empty > 1); /* the first is followed at once: a retry may have come in between */
     }
     if (session->term)
         term_clear(session->term);
@@ -179,6 +183,13 @@ static int run(const struct ctl_call *call) {
     session_catch_signals();
     if (code == CTL_DONE)
         code = step_watch(&session, call->args[0]);
+    if (session_stopped()) {
+        struct err err = ERR_INIT;
+        err_set(&err, ERR_CANCELLED, "stopped watching; the job goes on");
+        code = session_fail(&session, &err, false);
+    }
+    if (session_stopped() || code == CTL_NETWORK)
+        session_how_to_go_on(&session, call->args[0], NULL, NULL);
     session_close(&session);
     return code;
 }

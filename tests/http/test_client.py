@@ -12,9 +12,10 @@ from pathlib import Path
 
 import tiny
 from harness import main
+from longjob import long_job, until_running
 
 COMPRESSCTL = os.environ["COMPRESSCTL"]
-DONE, REFUSED, CANCELLED, NETWORK, MISMATCH = 0, 3, 5, 6, 7
+DONE, USAGE, REFUSED, CANCELLED, NETWORK, MISMATCH = 0, 2, 3, 5, 6, 7
 
 
 def start(url, *words, token=None):
@@ -102,6 +103,81 @@ def the_whole_way(s):
     s.equal(tool(s, "watch", job["id"])[0], DONE, "a job that is over can be watched")
     s.equal(tool(s, "push", model, "-n", "small.safetensors")[0], DONE, "pushing again is fine")
     s.equal(tool(s, "doctor")[0], DONE, "the doctor is content")
+
+
+def what_can_be_refused_is_refused_first(s):
+    model, taken, out = (s.dir / n for n in ("early.safetensors", "taken.safetensors", "early-out"))
+    model.write_bytes(tiny.model(seed=5))
+    taken.write_bytes(b"other")
+    empty = s.dir / "no.safetensors"
+    empty.write_bytes(b"\0" * 64)
+    s.upload("taken", tiny.model(seed=6, rows=32))
+    for words, code, part in (
+        (["-o", taken], REFUSED, "exists"),
+        (["-o", s.dir / "none" / "out"], REFUSED, "No such file"),
+        (["-o", "-"], USAGE, "standard output"),
+        (["-o", out, "-r", "int9"], REFUSED, "int9"),
+        (["-o", out, "-r", "/nope.json"], REFUSED, "No such file"),
+        (["-o", out, "-r", '{"stages": [{"pass": "quantise"}]}'], REFUSED, "nearest: quantize"),
+        (["-o", out, "-n", "a b"], USAGE, "'a b' is no name"),
+        (["-o", out, "-n", "taken"], REFUSED, "--replace"),
+        (["-o", out, "--url", "http://127.0.0.1:1"], NETWORK, "connect"),
+    ):
+        recipe = [] if "-r" in words else ["-r", "int8"]
+        got, _, errors = tool(s, "run", model, *recipe, *words)
+        s.equal(got, code, f"run {' '.join(map(str, words[-2:]))} is refused")
+        s.check(part in errors and "hash" not in errors, "before anything is read", errors)
+    got, _, errors = tool(s, "push", empty)
+    s.equal(got, REFUSED, "what is no model is not sent")
+    s.check("hash" not in errors, "nor read", errors)
+    s.equal(s.get("/v1/models/early.safetensors").status, 404, "none of it was pushed")
+    spaced = s.dir / "mein modéll.safetensors"
+    spaced.write_bytes(tiny.model(seed=5))
+    got, said, errors = tool(s, "push", spaced)
+    s.check(got == DONE and "as mein-mod-ll.safetensors" in errors, "a changed name is said",
+            said + errors)
+
+
+def somebody_else_answers(s):
+    def page(handler):
+        handler.reply(handler.server.status, b"<html>hello</html>", "text/html")
+
+    with server(page) as it:
+        for it.status in (200, 404):
+            for words in (["models"], ["submit", "m", "int8"]):
+                code, _, errors = end(start(it.url, *words))
+                s.equal(code, NETWORK, f"a page with {it.status} is no answer to {words[0]}")
+                s.check("no compressd" in errors, "and that is said", errors)
+
+
+def a_restart_does_not_end_a_watch(s):
+    job = long_job(s, 256)
+    until_running(s, job)
+    port = s.daemon.port
+    watch = start(s.daemon.url, "watch", job)
+    time.sleep(0.5)
+    s.equal(s.daemon.stop(60), 0, "the daemon stops")
+    s.flags = ("--listen", f"127.0.0.1:{port}")
+    s.start()
+    code, said, errors = end(watch, 90)
+    s.equal(code, DONE, f"the watch goes on behind the restart {errors}")
+    s.equal(errors.count("the server is away"), 1, "and says once that the server was away")
+    s.check("succeeded" in said, "until the job's end", said + errors)
+
+
+def ctrl_c_in_run_says_what_is_true(s):
+    path = s.dir / "long.safetensors"
+    run = start(s.daemon.url, "run", path, "-r", "int8", "-o", s.dir / "never", "-n", "long")
+    while not s.get("/v1/jobs?state=running", judged=False).json()["items"]:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    code, _, errors = end(run)
+    job = s.get("/v1/jobs?limit=1").json()["items"][0]
+    s.equal(code, CANCELLED, "run can be stopped")
+    s.check(f"job {job['id']} is cancelled" in errors and "goes on" not in errors,
+            "and says that the job was cancelled", errors)
+    s.equal(s.wait(job["id"])["state"], "cancelled", "which is true")
+    s.check(not (s.dir / "never").exists(), "nothing is left behind")
 
 
 def a_silent_stream_can_be_left(s):
@@ -214,5 +290,6 @@ def the_token_goes_nowhere_else(s):
         s.equal(there.seen, [], "whoever it points to gets nothing")
 
 
-main("client", [], the_whole_way, a_silent_stream_can_be_left, a_broken_download_is_resumed,
+main("client", [], the_whole_way, what_can_be_refused_is_refused_first, somebody_else_answers,
+     a_restart_does_not_end_a_watch, ctrl_c_in_run_says_what_is_true, a_silent_stream_can_be_left, a_broken_download_is_resumed,
      lies_are_found_out, the_token_goes_nowhere_else, a_stream_without_an_end)

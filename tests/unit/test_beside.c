@@ -117,12 +117,55 @@ static void refusals(void **state) {
     tempdir_free(&dir);
 }
 
+/* What can be known before any work. */
+static void checked_first(void **state) {
+    struct tempdir dir;
+    struct err err = ERR_INIT;
+    char source[300];
+    tempdir_make(&dir);
+    put(tempdir_path(&dir, "file"), "old");
+    tempdir_write(&dir, "model/config.json", "{}", 2);
+    tempdir_write(&dir, "model-2/config.json", "{}", 2);
+    snprintf(source, sizeof source, "%s", tempdir_path(&dir, "model"));
+    CHECK_OK(beside_check(tempdir_path(&dir, "new"), source, false, &err), &err);
+    CHECK_OK(beside_check(tempdir_path(&dir, "new/"), source, false, &err), &err);
+    CHECK_OK(beside_check(tempdir_path(&dir, "file"), source, true, &err), &err);
+    CHECK_OK(beside_check(tempdir_path(&dir, "model-2/"), source, false, &err), &err);
+    CHECK_OK(beside_check(tempdir_path(&dir, "model-2/x"), source, false, &err), &err);
+    CHECK_FAILS(beside_check("-", source, true, &err), &err, ERR_BAD_REQUEST);
+    CHECK_FAILS(beside_check(tempdir_path(&dir, "file"), source, false, &err), &err, ERR_EXISTS);
+    CHECK_FAILS(beside_check(tempdir_path(&dir, "no/out"), source, false, &err), &err,
+                ERR_NOT_FOUND);
+    CHECK_FAILS(beside_check(tempdir_path(&dir, "file/out"), source, false, &err), &err, ERR_IO);
+    CHECK_FAILS(beside_check(tempdir_path(&dir, "model/out"), source, true, &err), &err,
+                ERR_EXISTS);
+    CHECK_UINT(tempdir_count(&dir, "."), 3);
+    tempdir_free(&dir);
+}
+
+static void a_lone_file_into_a_folder(void **state) {
+    struct tempdir dir;
+    struct beside *b;
+    struct err err = ERR_INIT;
+    tempdir_make(&dir);
+    tempdir_write(&dir, "there/x", "1", 1);
+    CHECK_OK(beside_new(tempdir_path(&dir, "there/"), "m.gguf", false, false, 1, &b, &err), &err);
+    CHECK_TEXT(beside_out(b), tempdir_path(&dir, "there/m.gguf"));
+    put(beside_path(b), "model");
+    CHECK_OK(beside_publish(b, &err), &err);
+    beside_free(b);
+    check_file(&dir, "there/m.gguf", "model");
+    CHECK_UINT(tempdir_count(&dir, "there"), 2);
+    CHECK_FAILS(beside_new(tempdir_path(&dir, "not/"), "m.gguf", false, false, 1, &b, &err), &err,
+                ERR_NOT_FOUND);
+    tempdir_free(&dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_or_gone),
-        cmocka_unit_test(replacing),
-        cmocka_unit_test(a_race_is_lost_politely),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(published_or_gone),       cmocka_unit_test(replacing),
+        cmocka_unit_test(a_race_is_lost_politely), cmocka_unit_test(refusals),
+        cmocka_unit_test(checked_first),           cmocka_unit_test(a_lone_file_into_a_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
