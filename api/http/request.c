@@ -511,9 +511,9 @@ int request_offload(struct request *r, request_step *work, request_step *then, s
     atomic_store(&r->wait_active, true);
     if (engine_offload(r->service->engine, &r->offload, err)) {
         atomic_store(&r->wait_active, false);
-        request_awake(r);
         r->next = NULL;
-        request_unref(r);
+        request_awake(r);
+        request_unref(r); /* not the last: the connection has one */
         return -1;
     }
     return 0;

@@ -12,36 +12,57 @@
 #include "api/routes/job_find.h"
 #include "jobs/job.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+/* Exactly `count` digits, then one of `behind` ('\0' counts; NULL: anything). */
+static bool digits(const char **at, int count, const char *behind, int *ret) {
+    int value = 0;
+    for (int i = 0; i < count; i++, (*at)++) {
+        if (**at < '0' || **at > '9')
+            return false;
+        value = 10 * value + (**at - '0');
+    }
+    *ret = value;
+    if (!behind)
+        return true;
+    if (!**at || !strchr(behind, **at))
+        return false;
+    (*at)++;
+    return true;
+}
+
 /* RFC 3339 → milliseconds since 1970; false when it is not one. */
 static bool parse_time(const char *text, int64_t *ret) {
     struct tm tm = {0};
-    int used = 0, zone_hours = 0, zone_minutes = 0;
-    double seconds = 0;
-    // NOLINTNEXTLINE(cert-err34-c): two or four digits fit
-    if (sscanf(text, "%4d-%2d-%2d%*1[Tt ]%2d:%2d:%lf%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-               &tm.tm_hour, &tm.tm_min, &seconds, &used) != 6)
+    int ms = 0, zone_hours = 0, zone_minutes = 0;
+    const char *at = text;
+    if (!digits(&at, 4, "-", &tm.tm_year) || !digits(&at, 2, "-", &tm.tm_mon) ||
+        !digits(&at, 2, "Tt ", &tm.tm_mday) || !digits(&at, 2, ":", &tm.tm_hour) ||
+        !digits(&at, 2, ":", &tm.tm_min) || !digits(&at, 2, NULL, &tm.tm_sec))
         return false;
-    const char *zone = text + used;
-    int sign = *zone == '-' ? -1 : 1;
-    if (strcasecmp(zone, "Z") != 0) {
-        int n = 0;
-        // NOLINTNEXTLINE(cert-err34-c): two digits fit
-        int found = sscanf(zone, "%*1[-+ ]%2d:%2d%n", &zone_hours, &zone_minutes, &n);
-        if (found != 2 || zone[n])
+    if (*at == '.') {
+        int scale = 100, digit;
+        for (at++; digits(&at, 1, NULL, &digit); scale /= 10)
+            ms += scale * digit;
+    }
+    int sign = *at == '-' ? -1 : 1;
+    if (*at == 'Z' || *at == 'z') {
+        at++;
+    } else {
+        if (*at != '+' && *at != '-' && *at != ' ') /* a plus sign that was not escaped */
+            return false;
+        at++;
+        if (!digits(&at, 2, ":", &zone_hours) || !digits(&at, 2, NULL, &zone_minutes))
             return false;
     }
-    if (tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 ||
-        tm.tm_min > 59 || !(seconds >= 0 && seconds < 61))
+    if (*at || tm.tm_mon < 1 || tm.tm_mon > 12 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+        tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 60)
         return false;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;
-    *ret = ((int64_t)timegm(&tm) - sign * (zone_hours * 3600 + zone_minutes * 60)) * 1000 +
-           (int64_t)(seconds * 1000);
+    *ret = ((int64_t)timegm(&tm) - sign * (zone_hours * 3600 + zone_minutes * 60)) * 1000 + ms;
     return true;
 }
 

@@ -85,11 +85,11 @@ static int read_body(struct request *r, struct err *err) {
         {.key = "name", .kind = JSPEC_STRING, .dest = &name, .required = true},
         {.key = "files", .kind = JSPEC_ARRAY, .dest = &files, .required = true},
     };
-    int rc = jspec_read(body, "", rows, 2, ERR_BAD_FIELD, r->arena, list)
-                 ? violations_result(list, err)
-                 : intake_new(r, name, &in, err);
-    if (rc == 0 && in)
-        rc = read_files(r, files, in, list, err);
+    int rc = jspec_read(body, "", rows, 2, ERR_BAD_FIELD, r->arena, list);
+    if (rc)
+        violations_result(list, err);
+    else if (intake_new(r, name, &in, err) || read_files(r, files, in, list, err))
+        rc = -1;
     jspec_free(body);
     return rc;
 }

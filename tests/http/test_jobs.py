@@ -56,6 +56,14 @@ def lists(s):
     middle = s.get(f"/v1/jobs/{ids[3]}").json()["created_at"]
     later = [j["id"] for j in s.get(f"/v1/jobs?created_after={middle}").json()["items"]]
     s.check(set(ids[4:]) <= set(later) and not set(ids[:3]) & set(later), "by time", later)
+    for form, want in [("2099-01-01T00:00:00Z", 0), ("1999-01-01T00:00:00.5-11:30", 7),
+                       ("1999-01-01t00:00:00%2B01:00", 7)]:
+        got = s.get(f"/v1/jobs?label=all:yes&created_after={form}").json()["items"]
+        s.equal(len(got), want, f"created_after={form}")
+    for bad in ("2024", "2024-13-01T00:00:00Z", "2024-01-01T00:00:00", "2024-01-01T00:00:00Zx",
+                "2024-01-01T24:00:00Z", "2024-01-01T00:00Z", "1-1-1T1:1:1Z"):
+        s.refused(s.get(f"/v1/jobs?created_after={bad}"), 400, "unknown-query-parameter",
+                  f"{bad} is no time")
     pages, path = [], "/v1/jobs?label=all:yes&limit=2"
     while path:
         r = s.get(path)
