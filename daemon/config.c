@@ -282,14 +282,16 @@ void config_free(struct config *config) {
     *config = (struct config){0};
 }
 
-static const char *const kind_words[] = {"TEXT", "BOOL", "COUNT", "SIZE"};
+static const char *const kind_words[] = {"TEXT", "[=false]", "COUNT", "SIZE"};
 
 void config_print_help(FILE *out) {
     fprintf(out,
             "  --config FILE           settings file; default /etc/compressd/compressd.conf\n");
     for (size_t i = 0; i < setting_count; i++) {
         char flag[40];
-        snprintf(flag, sizeof flag, "--%s %s", settings[i].key, kind_words[settings[i].kind]);
+        bool is_flag = settings[i].kind == SETTING_BOOL; /* stands alone, or as --key=false */
+        snprintf(flag, sizeof flag, "--%s%s%s", settings[i].key, is_flag ? "" : " ",
+                 kind_words[settings[i].kind]);
         fprintf(out, "  %-23s %s", flag, settings[i].doc);
         if (settings[i].standard && settings[i].standard[0])
             fprintf(out, " [%s]", settings[i].standard);

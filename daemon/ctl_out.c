@@ -54,8 +54,10 @@ void ctl_print_violation(const char *kind, const struct violation *v, FILE *out)
     if (v->file && !strstr(v->detail, v->file))
         fprintf(out, "%s: ", v->file);
     fputs(v->detail, out);
-    if (v->offset != ERR_NO_OFFSET)
-        fprintf(out, " (offset %" PRIu64 ")", v->offset);
+    char offset[24];
+    snprintf(offset, sizeof offset, "%" PRIu64, v->offset);
+    if (v->offset != ERR_NO_OFFSET && !strstr(v->detail, offset))
+        fprintf(out, " (offset %s)", offset);
     if (v->nearest)
         fprintf(out, " (nearest: %s)", v->nearest);
     fputc('\n', out);
@@ -90,18 +92,80 @@ static void print_json(const struct err *err, const struct violations *list) {
     free(text);
 }
 
+/* What else the tool's user can do about it. */
+static const struct {
+    enum err_code error;
+    const char *text;
+} hints[] = {
+    {ERR_NO_TOKEN, "use --token or COMPRESSD_TOKEN"},
+    {ERR_ALREADY_QUANTIZED, "--requantize starts from its decoded weights"},
+};
+
+static void print_hint(const struct err *err, const struct violations *list) {
+    enum err_code code = list && list->count ? list->items[0].code : err->code;
+    for (size_t i = 0; i < sizeof hints / sizeof hints[0]; i++)
+        if (hints[i].error == code || hints[i].error == err->code) {
+            fprintf(stderr, "  %s\n", hints[i].text);
+            return;
+        }
+}
+
+#define ALIKE_SHOWN 5
+
+/* Equal for findings that differ in the tensor and in numbers alone (FNV-1a of the rest). */
+static uint64_t shape_of(const struct violation *v) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    size_t name_len = v->tensor ? strlen(v->tensor) : 0;
+    for (const char *c = v->pointer; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+    for (const char *c = v->detail; *c;) {
+        if (name_len && strncmp(c, v->tensor, name_len) == 0) {
+            c += name_len;
+            continue;
+        }
+        if (*c < '0' || *c > '9')
+            hash = (hash ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+        c++;
+    }
+    return hash;
+}
+
+static size_t alike(const uint64_t *shapes, size_t from, size_t to, uint64_t shape) {
+    size_t count = 0;
+    for (size_t i = from; i < to; i++)
+        count += shapes[i] == shape;
+    return count;
+}
+
+void ctl_print_findings(const struct violations *list, FILE *out) {
+    uint64_t *shapes = calloc(list->count + 1, sizeof *shapes);
+    for (size_t i = 0; shapes && i < list->count; i++)
+        shapes[i] = shape_of(&list->items[i]);
+    for (size_t i = 0; i < list->count; i++) {
+        size_t before = shapes ? alike(shapes, 0, i, shapes[i]) : 0;
+        if (before < ALIKE_SHOWN) {
+            ctl_print_violation("  error", &list->items[i], out);
+        } else if (before == ALIKE_SHOWN) {
+            fprintf(out, "  and %zu more like it\n", alike(shapes, i, list->count, shapes[i]));
+        }
+    }
+    free(shapes);
+    if (list->total > list->count)
+        fprintf(out, "  and %zu more\n", list->total - list->count);
+}
+
 int ctl_fail(const struct err *err, const struct violations *list, bool json, bool working) {
     if (json) {
         print_json(err, list);
-    } else if (list && list->count) {
+        return (int)ctl_exit_of(err->code, working);
+    }
+    if (list && list->count) {
         fprintf(stderr, "compressctl: %s\n", err_title(err->code));
-        for (size_t i = 0; i < list->count; i++)
-            ctl_print_violation("  error", &list->items[i], stderr);
-        if (list->total > list->count)
-            fprintf(stderr, "  and %zu more\n", list->total - list->count);
+        ctl_print_findings(list, stderr);
     } else {
         struct violation alone = as_violation(err);
         ctl_print_violation("compressctl", &alone, stderr);
     }
+    print_hint(err, list);
     return (int)ctl_exit_of(err->code, working);
 }

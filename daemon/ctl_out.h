@@ -40,4 +40,7 @@ int ctl_fail(const struct err *err, const struct violations *list, bool json, bo
 /* One warning per line, to `out`. */
 void ctl_print_violation(const char *kind, const struct violation *v, FILE *out);
 
+/* All findings; of many that differ in the tensor and in numbers alone the first five. */
+void ctl_print_findings(const struct violations *list, FILE *out);
+
 #endif

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define EMPTY_STREAMS 5 /* in a row that end in order although the job goes on */
@@ -22,7 +23,19 @@ struct watch {
     char state[16];
 };
 
-static void show_progress(struct watch *w, const struct json_t *data) {
+/* Seconds of "2026-01-31T12:00:00.123Z"; events are replayed faster than they happened. */
+static double seconds_of(const char *time) {
+    struct tm tm = {0};
+    double seconds;
+    if (!time || sscanf(time, "%d-%d-%dT%d:%d:%lfZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+                        &tm.tm_hour, &tm.tm_min, &seconds) != 6)
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon -= 1;
+    return (double)timegm(&tm) + seconds;
+}
+
+static void show_progress(struct watch *w, const struct json_t *data, const char *time) {
     struct progress_state state = {.stage = w->stage, .unit = w->unit};
     int64_t number = 0;
     const char *stage = json_text(json_get(data, "stage"));
@@ -37,7 +50,7 @@ static void show_progress(struct watch *w, const struct json_t *data) {
         state.done = (uint64_t)number;
     if (json_int(json_get(data, "total"), &number))
         state.total = (uint64_t)number;
-    term_progress(w->session->term, &state);
+    term_progress_at(w->session->term, &state, seconds_of(time));
 }
 
 static void show_log(struct watch *w, const struct json_t *data) {
@@ -49,7 +62,12 @@ static void show_log(struct watch *w, const struct json_t *data) {
 static void show_state(struct watch *w, const struct json_t *data) {
     const char *state = json_text(json_get(data, "state"));
     snprintf(w->state, sizeof w->state, "%s", state ? state : "");
-    term_line(w->session->term, "%s", w->state);
+    int64_t attempt = 0;
+    if (json_int(json_get(data, "attempt"), &attempt) && attempt > 1 &&
+        strcmp(w->state, "running") == 0)
+        term_line(w->session->term, "running (attempt %lld)", (long long)attempt);
+    else
+        term_line(w->session->term, "%s", w->state);
 }
 
 static int on_line(void *self, const char *text) {
@@ -70,7 +88,7 @@ static int on_line(void *self, const char *text) {
         }
     } else if (type && w->session->term) {
         if (strcmp(type, "progress") == 0)
-            show_progress(w, data);
+            show_progress(w, data, json_text(json_get(event, "time")));
         else if (strcmp(type, "log") == 0)
             show_log(w, data);
         else if (strcmp(type, "state") == 0)

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@
 #define JSON_SECONDS 0.5   /* between JSON lines */
 #define LINE_SECONDS 1.0   /* between plain lines, the last of a stage aside */
 #define BAR_CELLS 24
+#define BAR_CELLS_MIN 6
+#define COLUMNS_DEFAULT 80
 
 struct sample {
     double at;
@@ -28,6 +31,8 @@ struct term {
     unsigned stage_index; /* of what was seen last */
     bool begun;
     bool bar_shown;
+    unsigned columns; /* 0: ask the terminal */
+    uint64_t done;    /* seen last */
     double printed_at;
     unsigned quarter; /* LINES: the last one printed */
     struct sample history[HISTORY];
@@ -106,27 +111,61 @@ static const char *rate_text(const struct progress_state *state, double rate, ch
     return text;
 }
 
+void term_set_columns(struct term *term, unsigned columns) {
+    term->columns = columns;
+}
+
+static int columns_of(const struct term *term) {
+    struct winsize size;
+    if (term->columns)
+        return (int)term->columns;
+    int fd = fileno(term->out);
+    if (fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col)
+        return size.ws_col;
+    return COLUMNS_DEFAULT;
+}
+
 static unsigned percent_of(const struct progress_state *state) {
     return state->total ? (unsigned)((double)state->done * 100 / (double)state->total) : 100;
 }
 
+static const char *left_text(double eta, char *text, size_t cap) {
+    char time[32];
+    text[0] = 0;
+    if (!(eta >= 1)) /* hundredths would promise more than an estimate keeps */
+        return text;
+    if (eta < 10)
+        snprintf(time, sizeof time, "%.0f s", ceil(eta));
+    snprintf(text, cap, "%s left", eta < 10 ? time : term_seconds(eta, time, sizeof time));
+    return text;
+}
+
+/* The last column stays empty: a character there makes some terminals wrap. */
 static void draw_bar(struct term *term, const struct progress_state *state, double rate) {
-    char bar[BAR_CELLS + 1], speed[48], left[48] = "";
+    char bar[BAR_CELLS + 4] = "", speed[48], left[48], tail[160], line[256];
+    int room = columns_of(term) - 1, name_width = 10;
     unsigned percent = percent_of(state);
-    unsigned full = percent * BAR_CELLS / 100;
-    for (unsigned i = 0; i < BAR_CELLS; i++)
-        bar[i] = i < full ? '#' : '-';
-    bar[BAR_CELLS] = 0;
-    double eta = eta_of(state, rate);
-    if (eta >= 1) { /* hundredths would promise more than an estimate keeps */
-        char time[32];
-        if (eta < 10)
-            snprintf(time, sizeof time, "%.0f s", ceil(eta));
-        snprintf(left, sizeof left, "%s left",
-                 eta < 10 ? time : term_seconds(eta, time, sizeof time));
+    rate_text(state, rate, speed, sizeof speed);
+    left_text(eta_of(state, rate), left, sizeof left);
+    int tail_len = snprintf(tail, sizeof tail, "%3u %%  %11s  %s", percent, speed, left);
+    int around = name_width + (int)strlen(" [] ");
+    int cells = room - around - (int)(sizeof " 100 %" + 11 + sizeof "59 min 59 s left");
+    if (cells < BAR_CELLS_MIN) { /* narrow: without the columns */
+        name_width = 0;
+        tail_len = snprintf(tail, sizeof tail, "%u %%  %s  %s", percent, speed, left);
+        cells = room - (int)strlen(state->stage) - (int)strlen(" [] ") - tail_len;
     }
-    fprintf(term->out, "\r%-10s [%s] %3u %%  %11s  %s\033[K", state->stage, bar, percent,
-            rate_text(state, rate, speed, sizeof speed), left);
+    if (cells > BAR_CELLS)
+        cells = BAR_CELLS;
+    if (cells >= BAR_CELLS_MIN) {
+        int full = (int)percent * cells / 100;
+        bar[0] = '[';
+        for (int i = 0; i < cells; i++)
+            bar[1 + i] = i < full ? '#' : '-';
+        memcpy(bar + 1 + cells, "] ", 3);
+    }
+    snprintf(line, sizeof line, "%-*s %s%s", name_width, state->stage, bar, tail);
+    fprintf(term->out, "\r%.*s\033[K", room > 0 ? room : 0, line);
     fflush(term->out);
     term->bar_shown = true;
 }
@@ -170,7 +209,10 @@ static void print_json(struct term *term, const struct progress_state *state, do
 void term_progress_at(struct term *term, const struct progress_state *state, double now) {
     if (!term || term->style == TERM_SILENT)
         return;
-    bool stage_begins = !term->begun || state->stage_index != term->stage_index;
+    /* Backwards: another attempt at the same stage. */
+    bool stage_begins =
+        !term->begun || state->stage_index != term->stage_index || state->done < term->done;
+    term->done = state->done;
     if (stage_begins) {
         term->begun = true;
         term->stage_index = state->stage_index;

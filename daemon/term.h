@@ -7,6 +7,8 @@
  *   JSON         {"type":"progress","data":{stage, stage_index, stages, done, total, unit, rate,
  *                "eta_seconds"}}, at most two a second and the last of each stage
  *
+ * On a narrow terminal the bar shrinks, then goes; a line never wraps.
+ *
  * Rates are of the last few seconds, so that a stall shows. Threads: one at a time.
  */
 #ifndef DAEMON_TERM_H
@@ -33,8 +35,10 @@ struct term *term_new(FILE *out, enum term_style style);
 void term_free(struct term *term); /* ends the line; NULL is fine */
 
 void term_progress(struct term *term, const struct progress_state *state);
-/* The same at a given time in seconds, for the tests. */
+/* The same at a given time in seconds: of events that tell their own time, and for the tests. */
 void term_progress_at(struct term *term, const struct progress_state *state, double now);
+/* As if the terminal had so many columns; 0: ask it, each time. */
+void term_set_columns(struct term *term, unsigned columns);
 /* A line of its own above the bar. */
 void term_line(struct term *term, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Removes the bar: the work is over. */

@@ -54,11 +54,56 @@ static void lines(void **state) {
     arena_free(arena);
 }
 
+/* One slip in a recipe must not fill the screen; another kind of finding must not drown. */
+static void many_alike(void **state) {
+    struct arena *arena = arena_new(1 << 20);
+    struct violations list;
+    violations_init(&list, arena);
+    for (int i = 0; i < 40; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "layers.%d.weight", i);
+        struct violation *v = violations_add(&list, ERR_MISFIT, "/stages/0/group_size",
+                                             "128 does not divide %d of %s", 100 + i, name);
+        v->tensor = arena_strdup(arena, name);
+        if (i == 20)
+            violations_add(&list, ERR_MISFIT, "/stages/0/keep/0", "matches nothing");
+    }
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    ctl_print_findings(&list, out);
+    fclose(out);
+    CHECK_HOLDS(text, "layers.0.weight");
+    CHECK_HOLDS(text, "layers.4.weight");
+    CHECK(!strstr(text, "layers.5.weight"));
+    CHECK_HOLDS(text, "  and 35 more like it\n");
+    CHECK_HOLDS(text, "matches nothing");
+    free(text);
+    arena_free(arena);
+}
+
+static void an_offset_is_said_once(void **state) {
+    struct arena *arena = arena_new(1 << 16);
+    struct violations list;
+    violations_init(&list, arena);
+    violations_add(&list, ERR_BAD_MODEL, "", "a length of 7 at offset 4711")->offset = 4711;
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    ctl_print_violation("error", &list.items[0], out);
+    fclose(out);
+    CHECK_TEXT(text, "error: a length of 7 at offset 4711\n");
+    free(text);
+    arena_free(arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(codes),
         cmocka_unit_test(every_code_is_documented),
         cmocka_unit_test(lines),
+        cmocka_unit_test(many_alike),
+        cmocka_unit_test(an_offset_is_said_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,63 @@ static void bar(void **state) {
     free(text);
 }
 
+/* The longest line of a bar drawn on so many columns. */
+static size_t longest(unsigned columns, char **ret_sample) {
+    char *text;
+    size_t len, most = 0;
+    FILE *out = open_memstream(&text, &len);
+    struct term *term = term_new(out, TERM_BAR);
+    struct progress_state s = {
+        .stage = "quantize", .unit = "bytes", .stages = 1, .total = 10000000000};
+    term_set_columns(term, columns);
+    for (int i = 0; i <= 100; i++) {
+        s.done = s.total / 100 * (uint64_t)i;
+        term_progress_at(term, &s, 1000 + i);
+    }
+    fflush(out);
+    for (char *at = text; (at = strchr(at, '\r'));) {
+        char *end = strstr(++at, "\033[K");
+        size_t n = (size_t)(end - at);
+        most = n > most ? n : most;
+        if (n > 20 && !*ret_sample)
+            *ret_sample = strndup(at, n);
+    }
+    term_free(term);
+    fclose(out);
+    free(text);
+    return most;
+}
+
+static void a_narrow_terminal_never_wraps(void **state) {
+    for (unsigned columns = 1; columns < 200; columns++) {
+        char *sample = NULL;
+        size_t most = longest(columns, &sample);
+        CHECK(most < columns);
+        CHECK(columns < 60 || (sample && strstr(sample, "[")));
+        free(sample);
+    }
+}
+
+/* A second attempt begins again at nothing: no rate comes of that. */
+static void backwards(void **state) {
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    struct term *term = term_new(out, TERM_JSON);
+    struct progress_state s = {.stage = "quantize", .unit = "bytes", .stages = 1, .total = 1000};
+    const uint64_t done[] = {0, 800, 0, 100};
+    for (size_t i = 0; i < 4; i++) {
+        s.done = done[i];
+        term_progress_at(term, &s, 10 + (double)i);
+    }
+    term_free(term);
+    fclose(out);
+    CHECK_UINT(count(text, "\"rate\":null"), 2);
+    CHECK_HOLDS(text, "\"rate\":800");
+    CHECK_HOLDS(text, "\"rate\":100");
+    free(text);
+}
+
 static void lines(void **state) {
     char *text = play(TERM_LINES, 10);
     CHECK_UINT(count(text, "\n"), 4);
@@ -104,8 +161,10 @@ static void words(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bar),    cmocka_unit_test(lines), cmocka_unit_test(json),
-        cmocka_unit_test(silent), cmocka_unit_test(words),
+        cmocka_unit_test(bar),       cmocka_unit_test(lines),
+        cmocka_unit_test(json),      cmocka_unit_test(silent),
+        cmocka_unit_test(words),     cmocka_unit_test(a_narrow_terminal_never_wraps),
+        cmocka_unit_test(backwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
