@@ -9,8 +9,8 @@
 # on loopback unless one of an earlier run still answers, and has it compress MODEL over HTTP:
 # upload, job with progress, download, verification. Prints the report and the daemon's address.
 #
-# Environment: RECIPE (by the model's format: int8, gguf-q4_0 ...), PORT (8080, or a free one),
-# OUT (build/quickstart/<model>-<recipe>). Safe to run again.
+# Environment: RECIPE (by the model's format: int8, gguf-q4_0 ...; a file or JSON as well), PORT
+# (8080, or a free one), OUT (build/quickstart/<model>-<recipe>). Safe to run again.
 set -eu
 start=$PWD
 cd "$(dirname "$0")/.."
@@ -46,11 +46,19 @@ running() {
     [ -s "$state/url" ] && "$ctl" doctor --url "$(cat "$state/url")" >/dev/null 2>&1
 }
 
+# The suffix of what a lone file becomes: PyTorch's files come out as safetensors.
+compressed_suffix() {
+    case $model in
+    *.gguf) echo gguf ;;
+    *) echo safetensors ;;
+    esac
+}
+
 # start_daemon PORT: waits until it says where it listens, or has given up.
 start_daemon() {
     : >"$state/out"
     nohup "$daemon" serve --data "$state/data" --listen "127.0.0.1:$1" \
-        >"$state/out" 2>"$state/log" </dev/null &
+        >"$state/out" 2>>"$state/log" </dev/null &
     pid=$!
     for _ in $(seq 100); do
         sed -n 's/^listening on //p' "$state/out" >"$state/url"
@@ -63,12 +71,18 @@ start_daemon() {
 
 say "daemon"
 if running; then
-    echo "the one started earlier still answers"
+    echo "the one started earlier still answers, at $(cat "$state/url")"
+    case $(cat "$state/url") in
+    *:"${PORT:-}") ;;
+    *) [ -z "${PORT:-}" ] ||
+        echo "PORT=$PORT is not used: stop that one first (kill $(cat "$state/pid"))" ;;
+    esac
 else
-    start_daemon "${PORT:-8080}" || { [ -z "${PORT:-}" ] && start_daemon 0; } || {
-        cat "$state/log" >&2
-        exit 1
-    }
+    if ! start_daemon "${PORT:-8080}"; then
+        tail -3 "$state/log" >&2
+        [ -z "${PORT:-}" ] && start_daemon 0 || { echo "the whole log: $state/log" >&2; exit 1; }
+        echo "8080 is taken, using $(sed 's/.*://' "$state/url")"
+    fi
 fi
 url=$(cat "$state/url")
 "$ctl" doctor --url "$url"
@@ -77,19 +91,34 @@ say "model"
 "$ctl" inspect "$model"
 
 # What this container can hold; the recipe that is refused says which ones fit.
+facts=$("$ctl" inspect "$model" --json)
 if [ -z "${RECIPE:-}" ]; then
-    case $("$ctl" inspect "$model" --json | sed -n 's/.*"format": *"\([a-z]*\)".*/\1/p') in
+    case $(printf '%s' "$facts" | sed -n 's/.*"format": *"\([a-z]*\)".*/\1/p') in
     gguf) RECIPE=gguf-q4_0 ;;
     *) RECIPE=int8 ;;
     esac
 fi
+requantize=
+case $facts in
+*'"quantization":null'* | *'"quantization": null'*) ;;
+*'"quantization"'*)
+    requantize=--requantize
+    echo "this model is already quantized: it is decoded and compressed again (--requantize)"
+    ;;
+esac
 name=$(basename "$model" | tr -c 'A-Za-z0-9._\n-' '-')
-out=${OUT:-$state/${name%.*}-$RECIPE}
-[ ! -f "$model" ] || [ -n "${OUT:-}" ] || out=$out.${model##*.}
+case $RECIPE in
+*{*) label=custom ;;
+*) label=$(basename "$RECIPE") label=${label%.json} ;;
+esac
+stem=$name
+[ ! -f "$model" ] || stem=${name%.*}
+out=${OUT:-$state/$stem-$label}
+[ ! -f "$model" ] || [ -n "${OUT:-}" ] || out=$out.$(compressed_suffix)
 
-say "compress with $RECIPE"
+say "compress with $label"
 "$ctl" run "$model" --url "$url" --recipe "$RECIPE" --name "$name" --replace -o "$out" --force \
-    --label from=quickstart
+    $requantize --label from=quickstart
 job=$("$ctl" jobs --url "$url" --limit 1 --label from:quickstart --json |
     sed -n 's/.*"id": *"\([0-9a-z]*\)".*/\1/p' | head -1)
 
@@ -102,5 +131,11 @@ cat <<END
 The compressed model   $out
 The report (JSON)      $state/report.json
 The daemon             $url   (stop it: kill $(cat "$state/pid"))
+Its log                $state/log
 The same with curl     curl $url/v1/jobs/$job
+
+To go on with the tool:
+
+    export COMPRESSD_URL=$url
+    $ctl jobs
 END

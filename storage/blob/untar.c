@@ -154,7 +154,9 @@ static int check_entry(struct untar *tar, struct archive_entry *entry, const cha
     if (!path)
         return err_set(err, ERR_BAD_ARCHIVE, "an entry has no readable name");
     if (archive_entry_hardlink(entry) || archive_entry_symlink(entry))
-        err_set(err, ERR_BAD_ARCHIVE, "entry '%s' is a link; only files are allowed", path);
+        err_set(err, ERR_BAD_ARCHIVE,
+                "entry '%s' is a link; only files are allowed ('tar ch' packs what links point to)",
+                path);
     else if (archive_entry_filetype(entry) != AE_IFREG)
         err_set(err, ERR_BAD_ARCHIVE, "entry '%s' is not a regular file", path);
     else if (path[0] == '/')

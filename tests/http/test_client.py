@@ -12,7 +12,6 @@ from pathlib import Path
 
 import tiny
 from harness import main
-from longjob import long_job, until_running
 
 COMPRESSCTL = os.environ["COMPRESSCTL"]
 DONE, USAGE, REFUSED, CANCELLED, NETWORK, MISMATCH = 0, 2, 3, 5, 6, 7
@@ -150,34 +149,70 @@ def somebody_else_answers(s):
                 s.check("no compressd" in errors, "and that is said", errors)
 
 
+def event(number, kind, **data):
+    return json.dumps({"id": number, "type": kind, "job": "0" * 26,
+                       "time": f"2026-01-01T00:00:{number:02}.000Z", "data": data}).encode() + b"\n"
+
+
 def a_restart_does_not_end_a_watch(s):
-    job = long_job(s, 192)
-    until_running(s, job)
-    port = s.daemon.port
-    watch = start(s.daemon.url, "watch", job)
-    time.sleep(0.5)
-    s.equal(s.daemon.stop(60), 0, "the daemon stops")
-    s.flags = ("--listen", f"127.0.0.1:{port}")
-    s.start()
-    code, said, errors = end(watch, 90)
-    s.equal(code, DONE, f"the watch goes on behind the restart {errors}")
-    s.equal(errors.count("the server is away"), 1, "and says once that the server was away")
-    s.check("succeeded" in said, "until the job's end", said + errors)
+    away = {"events": [2, 3], "job": [1]}  # which requests find nobody at home
+
+    def restarting(handler):
+        kind = "events" if "/events" in handler.path else "job"
+        times = sum(("/events" in path) == (kind == "events") for path, _ in handler.server.seen)
+        if times in away[kind]:
+            return handler.reply(503, problem("shutting-down", 503), "application/problem+json")
+        if kind == "job":
+            return handler.reply(200, {"id": "0" * 26, "state": "succeeded", "summary": {
+                "bytes_in": 2, "bytes_out": 1, "ratio": 2}, "artifact": {"sha256": "0" * 64}})
+        handler.begin_lines()
+        if times == 1:
+            handler.wfile.write(event(1, "state", state="running", revision=2, attempt=1))
+        else:
+            handler.wfile.write(event(2, "state", state="running", revision=4, attempt=2)
+                                + event(3, "state", state="succeeded", revision=5, attempt=2))
+
+    with server(restarting) as it:
+        code, said, errors = end(start(it.url, "watch", "0" * 26), 60)
+        s.equal(code, DONE, f"a watch goes on behind a restart {errors}")
+        s.equal(errors.count("the server is away, trying again"), 2,
+                "and says once that the server is away, for the events and for the job")
+        s.check("running (attempt 2)" in errors, "a second attempt is called that", errors)
+        s.check("succeeded: 2 B -> 1 B" in said, "until the job's end", said)
+        asked = [path for path, _ in it.seen if "/events" in path]
+        s.check(asked[-1].endswith("after=1"), "no event is asked for twice", asked)
 
 
 def ctrl_c_in_run_says_what_is_true(s):
-    path = s.dir / "long.safetensors"
-    run = start(s.daemon.url, "run", path, "-r", "int8", "-o", s.dir / "never")
-    while not s.get("/v1/jobs?state=running", judged=False).json()["items"] and run.poll() is None:
-        time.sleep(0.05)
-    run.send_signal(signal.SIGINT)
-    code, _, errors = end(run)
-    job = s.get("/v1/jobs?limit=1").json()["items"][0]
-    s.equal(code, CANCELLED, "run can be stopped")
-    s.check(f"job {job['id']} is cancelled" in errors and "goes on" not in errors,
-            "and says that the job was cancelled", errors)
-    s.equal(s.wait(job["id"])["state"], "cancelled", "which is true")
-    s.check(not (s.dir / "never").exists(), "nothing is left behind")
+    model = s.dir / "stopped.safetensors"
+    model.write_bytes(tiny.model(seed=8))
+    for status, part in ((202, "is cancelled"), (500, "goes on")):
+        reached = threading.Event()
+
+        def slow(handler, status=status, reached=reached):
+            if handler.command == "HEAD":
+                return handler.reply(200)
+            if handler.path.startswith("/v1/models/"):
+                return handler.reply(404, problem("not-found", 404), "application/problem+json")
+            if handler.path.endswith("/cancel"):
+                return handler.reply(status, {"state": "cancelling"} if status < 300 else
+                                     problem("internal-error", status))
+            if "/events" in handler.path:
+                handler.begin_lines()
+                reached.set()
+                return time.sleep(20)
+            handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+            handler.reply(201 if handler.command == "POST" else 200, {"id": "0" * 26})
+
+        with server(slow) as it:
+            run = start(it.url, "run", model, "-r", "int8", "-o", s.dir / "never")
+            s.check(reached.wait(20), "the job is watched")
+            run.send_signal(signal.SIGINT)
+            code, _, errors = end(run)
+            s.equal(code, CANCELLED, "run can be stopped")
+            s.check(any(path.endswith("/cancel") for path, _ in it.seen), "it cancels the job")
+            s.check(part in errors, f"and says what is true: it {part}", errors)
+        s.check(not (s.dir / "never").exists(), "nothing is left behind")
 
 
 def a_silent_stream_can_be_left(s):
