@@ -179,7 +179,9 @@ if section packages; then
         "libclang-rt-$(clang_version)-dev" python3 python3-venv curl openssl sqlite3 strace \
         util-linux procps || exit 1
     if [ -n "$interop" ]; then
-        packages_need "the checks with other people's programs" nodejs npm || exit 1
+        # Node.js comes from elsewhere on many machines, and Debian's npm does not go with it.
+        command -v npm >/dev/null ||
+            packages_need "the checks with other people's programs" nodejs npm || exit 1
     fi
     section_end
 fi
