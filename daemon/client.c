@@ -2,9 +2,11 @@
 #include "daemon/client.h"
 
 #include "compress/base/jspec.h"
+#include "compress/base/nearest.h"
 #include "compressd_version.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +30,40 @@ static void trim(char *text) {
     memmove(text, text + skip, len - skip + 1);
 }
 
-/* The value of `key` in ~/.config/compressd/client.conf, malloc'd, or NULL. */
-static char *from_file(const char *key) {
-    char path[1024], line[1024];
+/* What ~/.config/compressd/client.conf says; malloc'd texts or NULL. */
+struct conf {
+    char *url, *token;
+};
+
+static void conf_release(struct conf *conf) {
+    free(conf->url);
+    free(conf->token);
+}
+
+/* One line, of which comments and white space around have been cut. */
+static int conf_line(struct conf *conf, char *line, const char *where, struct err *err) {
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return err_set(err, ERR_BAD_FIELD, "%s: expected key = value", where);
+    *equals++ = 0;
+    trim(line);
+    trim(equals);
+    char **to = strcmp(line, "url") == 0     ? &conf->url
+                : strcmp(line, "token") == 0 ? &conf->token
+                                             : NULL;
+    if (!to) {
+        const char *near = nearest_of(line, nearest_of(line, NULL, "url"), "token");
+        err_set(err, ERR_BAD_FIELD, "%s: there is no setting '%s', only url and token", where,
+                line);
+        return near ? err_nearest(err, "%s", near) : -1;
+    }
+    free(*to);
+    *to = strdup(equals);
+    return *to ? 0 : err_set(err, ERR_NO_MEMORY, "no memory for the settings");
+}
+
+static int conf_read(struct conf *ret, struct err *err) {
+    char path[1024], line[4096], where[1100];
     const char *xdg = getenv("XDG_CONFIG_HOME");
     const char *home = getenv("HOME");
     if (xdg && *xdg)
@@ -38,40 +71,49 @@ static char *from_file(const char *key) {
     else
         snprintf(path, sizeof path, "%s/.config/compressd/client.conf", home ? home : "");
     FILE *file = fopen(path, "re");
-    char *value = NULL;
-    while (file && !value && fgets(line, sizeof line, file)) {
-        char *equals = strchr(line, '=');
-        if (!equals || line[0] == '#')
-            continue;
-        *equals++ = 0;
+    if (!file && (errno == ENOENT || errno == ENOTDIR))
+        return 0;
+    if (!file)
+        return err_set_errno(err, ERR_IO, errno, "cannot read %s", path);
+    int result = 0;
+    for (unsigned number = 1; result == 0 && fgets(line, sizeof line, file); number++) {
+        snprintf(where, sizeof where, "%s:%u", path, number);
+        if (!strchr(line, '\n') && !feof(file))
+            result = err_set(err, ERR_BAD_FIELD, "%s: the line is too long", where);
         trim(line);
-        trim(equals);
-        if (strcmp(line, key) == 0)
-            value = strdup(equals);
+        if (result == 0 && line[0] && line[0] != '#')
+            result = conf_line(ret, line, where, err);
     }
-    if (file)
-        fclose(file);
-    return value;
+    fclose(file);
+    return result;
 }
 
-static char *pick(const char *given, const char *variable, const char *key, const char *otherwise) {
-    if (given)
-        return strdup(given);
+static char *pick(const char *given, const char *variable, const char *from_file,
+                  const char *otherwise) {
     const char *environment = getenv(variable);
-    if (environment && *environment)
-        return strdup(environment);
-    char *value = from_file(key);
-    return value || !otherwise ? value : strdup(otherwise);
+    const char *value = given                         ? given
+                        : environment && *environment ? environment
+                        : from_file                   ? from_file
+                                                      : otherwise;
+    return value ? strdup(value) : NULL;
 }
 
 int client_new(const char *url, const char *token, struct client **ret, struct err *err) {
+    struct conf conf = {0};
+    if (conf_read(&conf, err) < 0) {
+        conf_release(&conf);
+        return -1;
+    }
     struct client *client = calloc(1, sizeof *client);
-    if (!client)
+    if (!client) {
+        conf_release(&conf);
         return err_set(err, ERR_NO_MEMORY, "no memory for a connection");
+    }
     curl_global_init(CURL_GLOBAL_DEFAULT);
     client->curl = curl_easy_init();
-    client->url = pick(url, "COMPRESSD_URL", "url", "http://127.0.0.1:8080");
-    char *secret = pick(token, "COMPRESSD_TOKEN", "token", NULL);
+    client->url = pick(url, "COMPRESSD_URL", conf.url, "http://127.0.0.1:8080");
+    char *secret = pick(token, "COMPRESSD_TOKEN", conf.token, NULL);
+    conf_release(&conf);
     if (secret) {
         size_t cap = strlen(secret) + 32;
         client->authorization = malloc(cap);

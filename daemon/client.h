@@ -4,7 +4,8 @@
  * A transfer that could not take place is ERR_NETWORK; an answer of 400 and above is returned as an
  * answer (client_problem() turns it into words). Where the server is and who we are comes from
  * --url/--token, COMPRESSD_URL/COMPRESSD_TOKEN, or ~/.config/compressd/client.conf with lines
- * `url = …` and `token = …`, in that order; else http://127.0.0.1:8080.
+ * `url = …` and `token = …` ('#' begins a comment line), in that order; else http://127.0.0.1:8080.
+ * What that file says wrong is an error that names file and line.
  *
  * Owns: the connection. Threads: one.
  */

@@ -57,10 +57,16 @@ int main(int argc, char **argv) {
     }
     const char *first = argv[1];
     if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0 || strcmp(first, "help") == 0) {
-        print_help(stdout);
+        const struct ctl_verb *about = argc > 2 && argv[2][0] != '-' ? find_verb(argv[2]) : NULL;
+        if (argc > 2 && argv[2][0] != '-' && !about)
+            return unknown_verb(argv[2]);
+        if (about)
+            ctl_args_help(about, stdout);
+        else
+            print_help(stdout);
         return CTL_DONE;
     }
-    if (strcmp(first, "--version") == 0) {
+    if (strcmp(first, "--version") == 0 || strcmp(first, "version") == 0) {
         puts("compressctl " COMPRESSD_VERSION);
         return CTL_DONE;
     }

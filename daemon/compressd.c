@@ -119,6 +119,17 @@ static int fill_server_options(const struct config *config, struct server_option
     return 0;
 }
 
+/* What somebody who reads the log wants to know first. */
+static void log_start(const struct config *config, const struct server *server,
+                      struct engine *engine) {
+    struct engine_info info = engine_info(engine);
+    log_line(LOG_LEVEL_INFO, "compressd %s, data in %s, listening on %s", COMPRESSD_VERSION,
+             config->data, server_url(server));
+    log_line(LOG_LEVEL_INFO, "%u jobs at once, %llu MB of memory, %u threads, access %s",
+             info.slots, (unsigned long long)(info.memory_bytes / 1000000), info.threads,
+             config->tokens[0] ? "by token" : "without tokens");
+}
+
 static int serve(int argc, const char *const *argv) {
     struct err err = ERR_INIT;
     struct config config = {0};
@@ -149,6 +160,7 @@ static int serve(int argc, const char *const *argv) {
         server_start(store, engine, &server_options, &server, &err) < 0)
         goto out;
     engine_run(engine);
+    log_start(&config, server, engine);
     printf("listening on %s\n", server_url(server));
     fflush(stdout);
     notify("READY=1");

@@ -15,12 +15,14 @@
 #include "daemon/term.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FINDINGS_ARENA_BYTES ((size_t)4 << 20)
 
@@ -127,8 +129,9 @@ static int make_plan(struct compressing *c, struct err *err) {
 /* --force replaces models, not whatever a slip of the hand has named. */
 static int check_replaced(const struct compressing *c, struct err *err) {
     struct stat out, source;
-    if (stat(c->out_path, &out) < 0)
-        return 0;
+    size_t len = strlen(c->out_path);
+    if (stat(c->out_path, &out) < 0 || (c->plan->layout.lone && c->out_path[len - 1] == '/'))
+        return 0; /* or the file comes into that folder */
     if (stat(c->model_path, &source) == 0 && out.st_dev == source.st_dev &&
         out.st_ino == source.st_ino)
         return err_set(err, ERR_EXISTS, "%s is the source itself", c->out_path);
@@ -146,6 +149,25 @@ static int check_replaced(const struct compressing *c, struct err *err) {
         return 0;
     return err_set(err, ERR_EXISTS, "%s is a folder without a model; --force does not replace it",
                    c->out_path);
+}
+
+/* Before the work, whose result it would lose. */
+static int check_report(const struct compressing *c, struct err *err) {
+    const char *path = ctl_text(c->call, "report");
+    struct stat st;
+    if (!path)
+        return 0;
+    bool exists = stat(path, &st) == 0;
+    if (exists && S_ISDIR(st.st_mode))
+        return err_set(err, ERR_BAD_REQUEST, "--report takes a file, and %s is a folder", path);
+    int fd = open(path, O_WRONLY | O_CLOEXEC | (exists ? 0 : O_CREAT | O_EXCL), 0666);
+    if (fd < 0)
+        return err_set_errno(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, errno,
+                             "cannot write the report to %s", path);
+    close(fd);
+    if (!exists)
+        unlink(path);
+    return 0;
 }
 
 static int open_outputs(struct compressing *c, struct err *err) {
@@ -221,7 +243,8 @@ static void print_summary(const struct compressing *c) {
     const struct report *r = c->report;
     char in[32], out[32], a[32], b[32];
     double ratio = r->bytes_out ? (double)r->bytes_in / (double)r->bytes_out : 0;
-    printf("%s -> %s  (%s", c->model_path, c->out_path, c->plan->model->format->writes_as);
+    printf("%s -> %s  (%s", c->model_path, beside_out(c->beside),
+           c->plan->model->format->writes_as);
     if (c->plan->model->architecture[0])
         printf(", %s", c->plan->model->architecture);
     printf(", %s parameters)\n", term_count(r->parameters_before, a, sizeof a));
@@ -320,7 +343,10 @@ static int run(const struct ctl_call *call) {
         err_set(&err, ERR_BAD_REQUEST, "compress needs --output OUT (or --dry-run)");
         goto fail;
     }
-    if (make_plan(&c, &err) < 0)
+    if (check_report(&c, &err) < 0 ||
+        (!ctl_flag(call, "dry-run") &&
+         beside_check(c.out_path, c.model_path, ctl_flag(call, "force"), &err) < 0) ||
+        make_plan(&c, &err) < 0)
         goto fail;
     if (c.json)
         print_event("plan", plan_json(c.plan, NULL));

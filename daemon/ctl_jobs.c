@@ -1,4 +1,5 @@
 /* jobs, cancel and retry. */
+#include "compress/base/nearest.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
 
@@ -36,7 +37,11 @@ static const char *list_path(struct session *session, const char *cursor) {
         const char *value = ctl_text(call, filters[i]);
         if (!value)
             continue;
-        char *escaped = client_escape(value, false);
+        char *copy = arena_strdup(session->arena, value);
+        char *equals = copy ? strchr(copy, '=') : NULL;
+        if (equals && strcmp(filters[i], "label") == 0 && !strchr(copy, ':'))
+            *equals = ':'; /* as --label is written everywhere else */
+        char *escaped = copy ? client_escape(copy, false) : NULL;
         path = arena_printf(session->arena, "%s&%s=%s", path, filters[i], escaped ? escaped : "");
         free(escaped);
     }
@@ -64,6 +69,26 @@ static int list(struct session *session) {
     return code;
 }
 
+static int check_state(struct session *session) {
+    static const char *const states[] = {"queued",    "running", "cancelling",
+                                         "succeeded", "failed",  "cancelled"};
+    const char *given = ctl_text(session->call, "state"), *best = NULL;
+    struct err err = ERR_INIT;
+    for (size_t i = 0; given && i < sizeof states / sizeof states[0]; i++) {
+        if (strcmp(given, states[i]) == 0)
+            return CTL_DONE;
+        best = nearest_of(given, best, states[i]);
+    }
+    if (!given)
+        return CTL_DONE;
+    err_set(&err, ERR_BAD_REQUEST,
+            "no job is ever %s: queued, running, cancelling, succeeded, failed or cancelled",
+            given);
+    if (best)
+        err_nearest(&err, "%s", best);
+    return session_fail(session, &err, false);
+}
+
 static int run_jobs(const struct ctl_call *call) {
     struct session session;
     int code = session_open(call, &session);
@@ -72,10 +97,12 @@ static int run_jobs(const struct ctl_call *call) {
         code = session_json(&session, "GET", session_path(&session, "/v1/jobs", call->args[0], ""),
                             NULL, NULL, &text);
         if (code == CTL_DONE)
-            session_print(text);
+            session_print_document(&session, text);
         free(text);
     } else if (code == CTL_DONE) {
-        code = list(&session);
+        code = check_state(&session);
+        if (code == CTL_DONE)
+            code = list(&session);
     }
     session_close(&session);
     return code;
@@ -113,7 +140,7 @@ static const struct ctl_option jobs_options[] = {
     {.name = "state", .kind = CTL_TEXT, .value = "STATE", .doc = "Only in this state."},
     {.name = "model", .kind = CTL_TEXT, .value = "NAME", .doc = "Only of this model."},
     {.name = "recipe", .kind = CTL_TEXT, .value = "NAME", .doc = "Only with this recipe."},
-    {.name = "label", .kind = CTL_TEXT, .value = "K:V", .doc = "Only with this label."},
+    {.name = "label", .kind = CTL_TEXT, .value = "K=V", .doc = "Only with this label."},
     {.name = "limit",
      .kind = CTL_NUMBER,
      .value = "N",
@@ -128,7 +155,7 @@ static const struct ctl_option server_options[] = {CTL_SERVER_OPTIONS};
 const struct ctl_verb ctl_jobs = {
     .name = "jobs",
     .args = "[JOB]",
-    .doc = "List the jobs, newest first, or show one (JSON).",
+    .doc = "List the jobs, newest first, or show one.",
     .options = jobs_options,
     .option_count = sizeof jobs_options / sizeof jobs_options[0],
     .max_args = 1,

@@ -1,4 +1,5 @@
 /* models and rm: what the server has, and forgetting it. */
+#include "compress/base/jbuf.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
 
@@ -54,7 +55,7 @@ static int run_models(const struct ctl_call *call) {
                                          ctl_flag(call, "tensors") ? "?tensors=true" : ""),
                             NULL, NULL, &text);
         if (code == CTL_DONE)
-            session_print(text);
+            session_print_document(&session, text);
         free(text);
     } else if (code == CTL_DONE) {
         code = list(&session);
@@ -63,15 +64,40 @@ static int run_models(const struct ctl_call *call) {
     return code;
 }
 
+static void say_gone(const struct session *session, const char *kind, const char *name) {
+    struct jbuf b;
+    if (!session->json) {
+        if (!session->quiet)
+            printf("%s %s is gone\n", kind, name);
+        return;
+    }
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "deleted", kind);
+    jbuf_kv_string(&b, "name", name);
+    jbuf_object_end(&b);
+    char *text = jbuf_take(&b, NULL);
+    if (text)
+        session_print(text);
+    free(text);
+}
+
 static int run_rm(const struct ctl_call *call) {
     struct session session;
+    const char *job = ctl_text(call, "job");
+    const char *name = job ? job : call->args[0];
     int code = session_open(call, &session);
+    if (code == CTL_DONE && (job != NULL) == (call->arg_count > 0)) {
+        struct err err = ERR_INIT;
+        err_set(&err, ERR_BAD_REQUEST, "rm needs either MODEL or --job JOB");
+        code = session_fail(&session, &err, false);
+    }
     if (code == CTL_DONE)
-        code =
-            session_json(&session, "DELETE",
-                         session_path(&session, "/v1/models", call->args[0], ""), NULL, NULL, NULL);
-    if (code == CTL_DONE && !session.json && !session.quiet)
-        printf("model %s is gone\n", call->args[0]);
+        code = session_json(&session, "DELETE",
+                            session_path(&session, job ? "/v1/jobs" : "/v1/models", name, ""), NULL,
+                            NULL, NULL);
+    if (code == CTL_DONE)
+        say_gone(&session, job ? "job" : "model", name);
     session_close(&session);
     return code;
 }
@@ -84,22 +110,27 @@ static const struct ctl_option models_options[] = {
 const struct ctl_verb ctl_models = {
     .name = "models",
     .args = "[NAME]",
-    .doc = "List the models on the server, or show one (JSON).",
+    .doc = "List the models on the server, or show one.",
     .options = models_options,
     .option_count = sizeof models_options / sizeof models_options[0],
     .max_args = 1,
     .run = run_models,
 };
 
-static const struct ctl_option rm_options[] = {CTL_SERVER_OPTIONS};
+static const struct ctl_option rm_options[] = {
+    {.name = "job",
+     .kind = CTL_TEXT,
+     .value = "JOB",
+     .doc = "Forget this job, which is over, and its artifact."},
+    CTL_SERVER_OPTIONS,
+};
 
 const struct ctl_verb ctl_rm = {
     .name = "rm",
-    .args = "MODEL",
-    .doc = "Forget a model on the server.",
+    .args = "MODEL | --job JOB",
+    .doc = "Forget a model, or a job that is over with its artifact.",
     .options = rm_options,
     .option_count = sizeof rm_options / sizeof rm_options[0],
-    .min_args = 1,
     .max_args = 1,
     .run = run_rm,
 };

@@ -6,6 +6,7 @@
  * the same code that will be asked to load it. OUT appears only when all that is true.
  */
 #include "compress/base/dir_outputs.h"
+#include "compress/base/jbuf.h"
 #include "compress/formats/format.h"
 #include "daemon/beside.h"
 #include "daemon/ctl_server.h"
@@ -169,6 +170,19 @@ static int pull_all(struct pull *pull, const struct json_t *document, const char
     return result;
 }
 
+static void print_pulled(const char *out, uint64_t bytes) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "out", out);
+    jbuf_kv_uint(&b, "bytes", bytes);
+    jbuf_object_end(&b);
+    char *text = jbuf_take(&b, NULL);
+    if (text)
+        session_print_event("pulled", text);
+    free(text);
+}
+
 int step_pull(struct session *session, const char *id, const char *out, bool force) {
     struct pull pull = {.session = session, .id = id};
     struct err err = ERR_INIT;
@@ -189,7 +203,7 @@ int step_pull(struct session *session, const char *id, const char *out, bool for
             term_clear(session->term);
         char size[32];
         if (session->json)
-            printf("{\"type\":\"pulled\",\"bytes\":%llu}\n", (unsigned long long)pull.state.total);
+            print_pulled(written ? written : out, pull.state.total);
         else if (!session->quiet)
             printf("%s: %s, every digest verified\n", written ? written : out,
                    term_bytes(pull.state.total, size, sizeof size));

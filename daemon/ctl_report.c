@@ -1,16 +1,150 @@
-/* report and log of a job. */
+/* report and log of a job: the report in short for people, whole under --json. */
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-static int show(const struct ctl_call *call, const char *tail) {
+#define WORST_SHOWN 5
+#define SCHEMES_MAX 32
+
+static double number_at(const struct json_t *object, const char *key) {
+    double value = NAN;
+    json_number(json_get(object, key), &value);
+    return value;
+}
+
+static uint64_t count_at(const struct json_t *object, const char *key) {
+    int64_t value = 0;
+    json_int(json_get(object, key), &value);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static const char *text_at(const struct json_t *object, const char *key) {
+    const char *text = json_text(json_get(object, key));
+    return text ? text : "";
+}
+
+struct scheme {
+    const char *name;
+    size_t tensors;
+    uint64_t bytes;
+    double worst_db; /* INFINITY: all exact */
+};
+
+static void print_schemes(const struct json_t *tensors) {
+    struct scheme schemes[SCHEMES_MAX];
+    size_t count = 0;
+    char size[32], db[32];
+    for (size_t i = 0; i < json_array_len(tensors); i++) {
+        const struct json_t *t = json_array_at(tensors, i);
+        const char *name = text_at(t, "scheme");
+        double sqnr = number_at(t, "sqnr_db");
+        size_t at = 0;
+        while (at < count && at < SCHEMES_MAX - 1 && strcmp(schemes[at].name, name) != 0)
+            at++;
+        if (at == count)
+            schemes[count++] = (struct scheme){.name = name, .worst_db = INFINITY};
+        schemes[at].tensors++;
+        schemes[at].bytes += count_at(t, "bytes");
+        if (sqnr < schemes[at].worst_db)
+            schemes[at].worst_db = sqnr;
+    }
+    printf("\n%-28s %8s %10s   %s\n", "format", "tensors", "size", "worst SQNR");
+    for (size_t i = 0; i < count; i++) {
+        snprintf(db, sizeof db, "%.1f dB", schemes[i].worst_db);
+        printf("%-28s %8zu %10s   %s\n", schemes[i].name, schemes[i].tensors,
+               term_bytes(schemes[i].bytes, size, sizeof size),
+               isfinite(schemes[i].worst_db) ? db : "exact");
+    }
+}
+
+/* The few with the lowest ratio of signal to noise, worst first. */
+static void print_worst(const struct json_t *tensors) {
+    const struct json_t *worst[WORST_SHOWN];
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_len(tensors); i++) {
+        const struct json_t *t = json_array_at(tensors, i);
+        double sqnr = number_at(t, "sqnr_db");
+        if (isnan(sqnr))
+            continue;
+        size_t at = count;
+        while (at > 0 && number_at(worst[at - 1], "sqnr_db") > sqnr)
+            at--;
+        if (at == WORST_SHOWN)
+            continue;
+        count += count < WORST_SHOWN;
+        memmove(&worst[at + 1], &worst[at], (count - 1 - at) * sizeof worst[0]);
+        worst[at] = t;
+    }
+    if (count)
+        printf("\n%-52s %-24s %s\n", "worst tensors", "format", "SQNR");
+    for (size_t i = 0; i < count; i++)
+        printf("%-52s %-24s %.1f dB\n", text_at(worst[i], "name"), text_at(worst[i], "scheme"),
+               number_at(worst[i], "sqnr_db"));
+}
+
+static void print_rest(const struct json_t *report) {
+    char text[32];
+    struct json_t *stages = json_get(report, "stages"), *warnings = json_get(report, "warnings");
+    putchar('\n');
+    for (size_t i = 0; i < json_array_len(stages); i++) {
+        const struct json_t *stage = json_array_at(stages, i);
+        printf("stage %-10s %s", text_at(stage, "name"),
+               term_seconds(number_at(stage, "seconds"), text, sizeof text));
+        printf(", buffers %s\n", term_bytes(count_at(stage, "peak_bytes"), text, sizeof text));
+    }
+    for (size_t i = 0; i < json_array_len(warnings); i++) {
+        const struct json_t *warning = json_array_at(warnings, i);
+        const char *detail = json_text(warning);
+        printf("warning: %s\n", detail ? detail : text_at(warning, "detail"));
+    }
+}
+
+static void print_report(const struct json_t *report) {
+    char in[32], out[32];
+    const struct json_t *size = json_get(report, "size");
+    const struct json_t *tensors = json_get(report, "tensors");
+    printf("recipe       %s\n", text_at(json_get(report, "inputs"), "recipe_name"));
+    printf("size         %s -> %s, ratio %.2f\n",
+           term_bytes(count_at(size, "bytes_in"), in, sizeof in),
+           term_bytes(count_at(size, "bytes_out"), out, sizeof out), number_at(size, "ratio"));
+    printf("parameters   %s\n",
+           term_count(count_at(json_get(report, "parameters"), "before"), in, sizeof in));
+    printf("bits/weight  %.2f\n", number_at(size, "bits_per_weight"));
+    printf("compared     with the %s\n", text_at(report, "compared_with"));
+    print_schemes(tensors);
+    print_worst(tensors);
+    print_rest(report);
+}
+
+static int run_report(const struct ctl_call *call) {
+    struct session session;
+    struct json_t *report = NULL;
+    char *text = NULL;
+    int code = session_open(call, &session);
+    if (code == CTL_DONE)
+        code = session_json(&session, "GET",
+                            session_path(&session, "/v1/jobs", call->args[0], "/report"), NULL,
+                            &report, &text);
+    if (code == CTL_DONE && session.json)
+        session_print(text);
+    else if (code == CTL_DONE)
+        print_report(report);
+    jspec_free(report);
+    free(text);
+    session_close(&session);
+    return code;
+}
+
+static int run_log(const struct ctl_call *call) {
     struct session session;
     char *text = NULL;
     int code = session_open(call, &session);
     if (code == CTL_DONE)
         code =
-            session_json(&session, "GET", session_path(&session, "/v1/jobs", call->args[0], tail),
+            session_json(&session, "GET", session_path(&session, "/v1/jobs", call->args[0], "/log"),
                          NULL, NULL, &text);
     if (code == CTL_DONE && text[0])
         session_print(text);
@@ -19,20 +153,12 @@ static int show(const struct ctl_call *call, const char *tail) {
     return code;
 }
 
-static int run_report(const struct ctl_call *call) {
-    return show(call, "/report");
-}
-
-static int run_log(const struct ctl_call *call) {
-    return show(call, "/log");
-}
-
 static const struct ctl_option options[] = {CTL_SERVER_OPTIONS};
 
 const struct ctl_verb ctl_report = {
     .name = "report",
     .args = "JOB",
-    .doc = "Print a job's report (JSON).",
+    .doc = "Print a job's report in short; whole with --json.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .min_args = 1,

@@ -2,6 +2,7 @@
 #include "daemon/ctl_server.h"
 
 #include "compress/base/limits.h"
+#include "compress/base/nearest.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -96,12 +97,41 @@ static int call(struct session *session, const char *method, const char *path, c
     return result;
 }
 
+/* "there is no model tiny-lama": the tool asks which there are. One page of them is enough: where
+ * there are more, a guess helps little. */
+static void suggest(struct session *session, struct err *err) {
+    struct violation *first = session->findings.count ? &session->findings.items[0] : NULL;
+    const char *text = first ? first->detail : err->text, *best = NULL;
+    char kind[16], name[160];
+    if (err->nearest[0] || (first && first->nearest) ||
+        sscanf(text, "there is no %15s %159s", kind, name) != 2 ||
+        (strcmp(kind, "model") != 0 && strcmp(kind, "recipe") != 0))
+        return;
+    struct json_t *page = NULL;
+    struct session quiet = {.client = session->client, .arena = session->arena};
+    violations_init(&quiet.findings, session->arena);
+    const char *path = strcmp(kind, "model") == 0 ? "/v1/models?limit=200" : "/v1/recipes";
+    if (call(&quiet, "GET", path, NULL, &page, NULL, NULL) < 0)
+        return;
+    struct json_t *items = json_get(page, "items");
+    for (size_t i = 0; i < json_array_len(items); i++) {
+        const char *candidate = json_text(json_get(json_array_at(items, i), "name"));
+        best = candidate ? nearest_of(name, best, candidate) : best;
+    }
+    if (best && first)
+        first->nearest = arena_strdup(session->arena, best);
+    else if (best)
+        err_nearest(err, "%s", best);
+    jspec_free(page);
+}
+
 int session_json(struct session *session, const char *method, const char *path, const char *json,
                  struct json_t **ret_document, char **ret_text) {
     struct err err = ERR_INIT;
-    if (call(session, method, path, json, ret_document, ret_text, &err) < 0)
-        return session_fail(session, &err, false);
-    return CTL_DONE;
+    if (call(session, method, path, json, ret_document, ret_text, &err) == 0)
+        return CTL_DONE;
+    suggest(session, &err);
+    return session_fail(session, &err, false);
 }
 
 int session_get(struct session *session, const char *path, struct json_t **ret_document,
@@ -134,6 +164,16 @@ const char *session_path(struct session *session, const char *collection, const 
         arena_printf(session->arena, "%s/%s%s", collection, escaped ? escaped : "", tail);
     free(escaped);
     return path ? path : "/";
+}
+
+void session_print_document(const struct session *session, const char *text) {
+    struct json_t *document = NULL;
+    char *pretty = NULL;
+    if (!session->json && jspec_parse(text, strlen(text), &document, NULL) == 0)
+        pretty = json_pretty(document);
+    session_print(pretty ? pretty : text);
+    free(pretty);
+    jspec_free(document);
 }
 
 void session_print_event(const char *type, const char *json) {

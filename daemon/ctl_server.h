@@ -66,6 +66,8 @@ const char *session_path(struct session *session, const char *collection, const 
                          const char *tail);
 /* Prints a JSON text as it came, with a newline. */
 void session_print(const char *text);
+/* The same under --json, else indented. */
+void session_print_document(const struct session *session, const char *text);
 /* {"type": …, "data": <the JSON text>} on one line. */
 void session_print_event(const char *type, const char *json);
 

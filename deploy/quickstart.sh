@@ -123,8 +123,8 @@ job=$("$ctl" jobs --url "$url" --limit 1 --label from:quickstart --json |
     sed -n 's/.*"id": *"\([0-9a-z]*\)".*/\1/p' | head -1)
 
 say "report"
-"$ctl" report "$job" --url "$url" >"$state/report.json"
-"$ctl" inspect "$out"
+"$ctl" report "$job" --url "$url" --json >"$state/report.json"
+"$ctl" report "$job" --url "$url"
 
 cat <<END
 

@@ -375,3 +375,7 @@ int json_each(const struct json_t *object,
 char *json_canonical(const struct json_t *value) {
     return json_dumps(value, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENCODE_ANY);
 }
+
+char *json_pretty(const struct json_t *value) {
+    return json_dumps(value, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+}

@@ -73,5 +73,7 @@ int json_each(const struct json_t *object,
               int (*fn)(void *ctx, const char *key, struct json_t *value), void *ctx);
 /* Canonical text (sorted keys, compact), malloc'd; NULL when out of memory. For digests. */
 char *json_canonical(const struct json_t *value);
+/* The same in document order, indented, for people. malloc'd; NULL when out of memory. */
+char *json_pretty(const struct json_t *value);
 
 #endif

@@ -137,6 +137,50 @@ def what_can_be_refused_is_refused_first(s):
             said + errors)
 
 
+def slips_are_answered_with_what_was_meant(s):
+    s.upload("my-llama", tiny.model(seed=9))
+    job = json.loads(tool(s, "submit", "my-llama", "int8", "-l", "team=blue", "--json")[1])["id"]
+    s.wait(job)
+    for words, code, part in (
+        (["jobs", "--state", "succeded"], USAGE, "nearest: succeeded"),
+        (["models", "my-lama"], REFUSED, "nearest: my-llama"),
+        (["plan", "my-lama", "int8"], REFUSED, "nearest: my-llama"),
+        (["run", s.dir / "early.safetensors", "-r", "int9", "-o", s.dir / "x"], REFUSED,
+         "nearest: int8"),
+        (["rm"], USAGE, "either MODEL or --job"),
+        (["rm", "a", "--job", "b"], USAGE, "either MODEL or --job"),
+        (["help", "pul"], USAGE, "nearest: pull"),
+    ):
+        got, said, errors = tool(s, *words)
+        s.equal(got, code, f"{' '.join(map(str, words))} is refused")
+        s.check(part in errors, f"and answered {part!r}", said + errors)
+    for label in ("team=blue", "team:blue"):
+        found = json.loads(tool(s, "jobs", "--label", label, "--json")[1])["items"]
+        s.equal([j["id"] for j in found], [job], f"--label {label} finds the job")
+    said = tool(s, "report", job)[1]
+    s.check("ratio" in said and "worst tensors" in said and "bits/weight" in said
+            and not said.startswith("{"), "a report for people", said)
+    whole = json.loads(tool(s, "report", job, "--json")[1])
+    s.equal(whole["size"]["bytes_out"] > 0, True, "and one for programs")
+    shown = tool(s, "models", "my-llama")[1]
+    s.check(shown.count("\n") > 10 and json.loads(shown)["name"] == "my-llama",
+            "a model is shown indented", shown)
+    s.equal(tool(s, "models", "my-llama", "--json")[1].count("\n"), 1, "or on one line")
+    s.check(tool(s, "help", "pull")[1].startswith("usage: compressctl pull"), "help VERB helps")
+    s.check(tool(s, "version")[1].startswith("compressctl "), "version is a verb as well")
+    got, said, _ = tool(s, "rm", "--job", job, "--json")
+    s.equal((got, json.loads(said)), (DONE, {"deleted": "job", "name": job}), "a job is removed")
+    s.equal(s.get(f"/v1/jobs/{job}").status, 404, "and is gone")
+    s.equal(tool(s, "rm", "my-llama")[1], "model my-llama is gone\n", "a model too")
+    out = s.dir / "typed.safetensors"
+    lines = [json.loads(line) for line in tool(
+        s, "run", s.dir / "small.safetensors", "-r", "int8", "-o", out, "--json")[1].splitlines()]
+    s.check(all("type" in line and "data" in line for line in lines), "run --json is typed lines",
+            lines)
+    kinds = [line["type"] for line in lines]
+    s.check({"model", "job", "state", "pulled"} <= set(kinds), "of every step", kinds)
+
+
 def somebody_else_answers(s):
     def page(handler):
         handler.reply(handler.server.status, b"<html>hello</html>", "text/html")
@@ -325,6 +369,7 @@ def the_token_goes_nowhere_else(s):
         s.equal(there.seen, [], "whoever it points to gets nothing")
 
 
-main("client", [], the_whole_way, what_can_be_refused_is_refused_first, somebody_else_answers,
+main("client", [], the_whole_way, what_can_be_refused_is_refused_first,
+     slips_are_answered_with_what_was_meant, somebody_else_answers,
      a_restart_does_not_end_a_watch, ctrl_c_in_run_says_what_is_true, a_silent_stream_can_be_left, a_broken_download_is_resumed,
      lies_are_found_out, the_token_goes_nowhere_else, a_stream_without_an_end)

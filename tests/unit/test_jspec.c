@@ -268,6 +268,12 @@ static void small_access(void **state) {
     char *text = json_canonical(doc);
     CHECK_TEXT(text, "{\"a\":\"t\",\"b\":true,\"n\":null,\"stop\":2.5,\"z\":1}");
     free(text);
+    text = json_pretty(json_get(doc, "stop"));
+    CHECK_TEXT(text, "2.5");
+    free(text);
+    text = json_pretty(doc); /* in the order of the document, not of the alphabet */
+    CHECK(strncmp(text, "{\n  \"z\": 1,\n", 12) == 0);
+    free(text);
     jspec_free(doc);
 }
 
