@@ -2,17 +2,17 @@
  * The engine: see engine.h.
  *
  * The loop thread owns the queue of what may start: it posts a claim to the writer (one at a time),
- * starts what was claimed on the libuv pool, starts offloaded work, and looks again whenever a
- * group changed the queue, a run ended, or a second has passed. The pool is sized for every job
- * slot plus all offloads that may run at once, so neither waits for the other.
+ * starts what was claimed on a thread of its own, starts offloaded work on the libuv pool, and
+ * looks again whenever a group changed the queue, a run ended, or a second has passed. The pool is
+ * sized for all offloads that may run at once, so none waits for another kind.
  *
- *   API thread ── write ──▶ writer ── after commit ──▶ async ──▶ loop ── uv_queue_work ──▶ pool
- * thread
+ *   API thread ── write ──▶ writer ── after commit ──▶ async ──▶ loop ──▶ a run's thread
  */
 #include "jobs/engine.h"
 
 #include "compress/base/counters.h"
 #include "compress/base/log.h"
+#include "compress/base/worker.h"
 #include "jobs/engine_private.h"
 #include "storage/blob/sweep.h"
 #include "storage/tables/events_tbl.h"
@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -132,15 +133,26 @@ static void claimed(void *ctx, const struct err *err) {
 
 /* ---- the loop thread ---- */
 
-static void run_work(uv_work_t *work) {
-    struct run *run = work->data;
+/* A run's thread: nice like the team, because it computes with it. A thread of the pool would stay
+ * nice when it turns to what a client waits for: the way back takes privileges. */
+static void *run_main(void *arg) {
+    struct run *run = arg;
+    struct engine *engine = run->engine;
+    id_t self = (id_t)gettid();
+    setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + TEAM_NICE);
     log_line(LOG_LEVEL_INFO, "job %s: attempt %d starts", run->row.id, run->row.attempt);
     runner_work(run);
+    pthread_mutex_lock(&engine->lock);
+    run->over_next = engine->over;
+    engine->over = run;
+    pthread_mutex_unlock(&engine->lock);
+    uv_async_send(&engine->wake); /* the loop joins this thread before it forgets anything */
+    return NULL;
 }
 
-static void run_over(uv_work_t *work, int status) {
-    struct run *run = work->data;
+static void end_run(struct run *run) {
     struct engine *engine = run->engine;
+    pthread_join(run->thread, NULL);
     pthread_mutex_lock(&engine->lock);
     for (struct run **at = &engine->runs; *at; at = &(*at)->next)
         if (*at == run) {
@@ -154,20 +166,32 @@ static void run_over(uv_work_t *work, int status) {
     uv_async_send(&engine->wake);
 }
 
+static void end_runs(struct engine *engine) {
+    pthread_mutex_lock(&engine->lock);
+    struct run *over = engine->over;
+    engine->over = NULL;
+    pthread_mutex_unlock(&engine->lock);
+    for (struct run *next; over; over = next) {
+        next = over->over_next;
+        end_run(over);
+    }
+}
+
 static void start_claimed(struct engine *engine) {
     for (;;) {
         pthread_mutex_lock(&engine->lock);
         struct run *run = engine->claimed;
-        if (run) {
+        int rc = run ? worker_start(&run->thread, run_main, run) : 0;
+        if (run && rc == 0) {
             engine->claimed = run->next;
             run->next = engine->runs;
             engine->runs = run;
         }
         pthread_mutex_unlock(&engine->lock);
-        if (!run)
-            return;
-        run->work.data = run;
-        uv_queue_work(&engine->loop, &run->work, run_work, run_over);
+        if (rc != 0)
+            log_line(LOG_LEVEL_ERROR, "no thread for job %s yet: %s", run->row.id, strerror(rc));
+        if (!run || rc != 0)
+            return;                 /* the next tick tries again */
         engine_touch_queue(engine); /* there may be room for another */
     }
 }
@@ -289,6 +313,7 @@ static void on_wake(uv_async_t *wake) {
         engine->claiming_allowed = true;
         engine_touch_queue(engine);
     }
+    end_runs(engine);
     start_offloads(engine);
     start_claimed(engine);
     maybe_claim(engine);
@@ -304,6 +329,7 @@ static void on_tick(uv_timer_t *timer) {
     atomic_store(&engine->tick_ms, monotonic_ms());
     engine_touch_queue(engine);
     start_offloads(engine);
+    start_claimed(engine);
     maybe_claim(engine);
     if (engine->claiming_allowed)
         maybe_sweep(engine);
@@ -319,7 +345,7 @@ static void *loop_main(void *arg) {
 
 static int start_loop(struct engine *engine, struct err *err) {
     char threads[16];
-    snprintf(threads, sizeof threads, "%u", engine->budget.slots + OFFLOADS_AT_ONCE + SLOW_AT_ONCE);
+    snprintf(threads, sizeof threads, "%d", OFFLOADS_AT_ONCE + SLOW_AT_ONCE);
     setenv("UV_THREADPOOL_SIZE", threads, 1); /* read once, at the first use of the pool */
     int rc = uv_loop_init(&engine->loop);
     if (rc == 0)

@@ -11,12 +11,13 @@
 #include <stdatomic.h>
 #include <uv.h>
 
-/* A job being run. Made by the claim on the writer thread, worked on by one pool thread, forgotten
+/* A job being run. Made by the claim on the writer thread, worked on by one thread, forgotten
  * on the loop thread. */
 struct run {
     struct run *next; /* in engine->runs or engine->claimed */
+    struct run *over_next;
     struct engine *engine;
-    uv_work_t work;
+    pthread_t thread;
     struct arena *arena; /* owns what `row` points to */
     struct job_row row;
     uint64_t reserved_bytes;
@@ -47,6 +48,7 @@ struct engine {
     pthread_cond_t idle;                       /* signalled when a run or an offload ends */
     struct run *runs;                          /* claimed and not yet forgotten */
     struct run *claimed;                       /* to be started by the loop */
+    struct run *over;                          /* at their end, to be joined by the loop */
     struct offload *offloads, **offloads_tail; /* waiting for the loop */
     unsigned offloads_waiting, offloads_running, slow_running;
     bool claim_in_flight;
@@ -59,7 +61,7 @@ struct engine {
     bool sweeping;
 };
 
-/* runner.c: on a pool thread, from claim to terminal state. */
+/* runner.c: on a thread of its own, from claim to terminal state. */
 void runner_work(struct run *run);
 /* queue.c: appends the `state` event that goes with every transition. */
 int queue_state_event(struct engine *engine, struct db_conn *conn, int64_t n, const char *state,

@@ -1,5 +1,5 @@
 /*
- * One job, from claim to terminal state, on one pool thread.
+ * One job, from claim to terminal state, on one thread.
  *
  *   open the version's files → parse the recipe → plan → run the pipeline into staged files →
  *   lay out and hash the tar → publish files, report and state in one transaction
@@ -461,5 +461,4 @@ void runner_work(struct run *run) {
     pthread_mutex_destroy(&progress.lock);
     pthread_cond_destroy(&progress.landed);
     run->progress = NULL;
-    pthread_setname_np(pthread_self(), "pool");
 }
