@@ -378,6 +378,44 @@ static void want(struct applying *a, struct tensor *tensor, const struct rule *r
         a->changed++;
 }
 
+static const struct rule *rule_meant_for(const struct applying *a, const struct tensor *tensor) {
+    bool named;
+    const struct rule *rule = in_component(a, tensor) ? rule_for(a, tensor, &named) : NULL;
+    return rule && meant_for(a, tensor, rule, named) ? rule : NULL;
+}
+
+#define GROUP_STEP 16 /* what runtimes' kernels like */
+
+/* Tensors of different widths each name a group length that fits them; one recipe needs one that
+ * fits all: the largest up to the one asked for that divides the widths' greatest common divisor.
+ * `first`: the findings from there on. */
+static void agree_on_group(const struct applying *a, const struct rule *rule, size_t first) {
+    struct encoding wanted = rule->encoding;
+    char pointer[200];
+    uint64_t common = 0;
+    for (size_t i = 0; i < a->model->tensor_count; i++) {
+        uint64_t rows, cols;
+        const struct tensor *tensor = &a->model->tensors[i];
+        if (rule_meant_for(a, tensor) != rule)
+            continue;
+        tensor_matrix(tensor, &wanted, &rows, &cols);
+        while (cols) { /* Euclid */
+            uint64_t rest = common % cols;
+            common = cols;
+            cols = rest;
+        }
+    }
+    uint64_t best = wanted.group_len / GROUP_STEP * GROUP_STEP;
+    while (best && common % best)
+        best -= GROUP_STEP;
+    if (!common || !best)
+        return;
+    snprintf(pointer, sizeof pointer, "%s/group_size", rule->origin.pointer);
+    for (size_t i = first; i < a->list->count; i++)
+        if (strcmp(a->list->items[i].pointer, pointer) == 0)
+            a->list->items[i].nearest = arena_printf(a->list->arena, "%" PRIu64, best);
+}
+
 static void check_selectors(struct applying *a, const struct selector_list *selectors) {
     for (size_t i = 0; i < selectors->count; i++)
         selector_check(&selectors->items[i], a->model, a->component, a->list, a->warnings);
@@ -394,7 +432,7 @@ static int apply(const void *stage, const char *pointer, struct model *model, co
         .list = list,
         .warnings = warnings,
     };
-    size_t before = list->total;
+    size_t before = list->total, kept_before = list->count;
     if (model->quantization && !requantize && !q->requantize) {
         violations_add(list, ERR_ALREADY_QUANTIZED, pointer,
                        "the model is already quantized (%s); add \"requantize\": true to start "
@@ -419,13 +457,18 @@ static int apply(const void *stage, const char *pointer, struct model *model, co
     }
     for (size_t i = 0; fits && i < model->tensor_count; i++) {
         struct tensor *tensor = &model->tensors[i];
-        bool named;
-        const struct rule *rule = in_component(&a, tensor) ? rule_for(&a, tensor, &named) : NULL;
-        if (rule && meant_for(&a, tensor, rule, named))
+        const struct rule *rule = rule_meant_for(&a, tensor);
+        if (rule)
             want(&a, tensor, rule);
     }
-    if (list->total != before)
+    if (list->total != before) {
+        for (size_t i = 0; i <= q->keep.count; i++) {
+            const struct rule *rule = i ? keep_rule(q, i - 1) : &q->rule;
+            if (rule->group_size)
+                agree_on_group(&a, rule, kept_before);
+        }
         return -1;
+    }
     if (!a.changed)
         violations_add(warnings, ERR_MISFIT, pointer, "no tensor changes its format");
     return 0;

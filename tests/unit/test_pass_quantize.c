@@ -167,15 +167,25 @@ static void searches(void **state) {
     end(&f);
 }
 
+/* Rows of 128 and of 256: 256 would fit the longer ones alone. */
+static void one_group_size_for_all(void **state) {
+    struct fixture f;
+    CHECK_INT(apply(&f, "folder",
+                    "{\"pass\":\"quantize\",\"scheme\":\"int4\",\"granularity\":\"group\","
+                    "\"group_size\":300}"),
+              -1);
+    CHECK(f.list.count > 4);
+    for (size_t i = 0; i < f.list.count; i++)
+        CHECK_TEXT(f.list.items[i].nearest, "128");
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers_take_linear_weights),
-        cmocka_unit_test(first_match_wins),
-        cmocka_unit_test(floats_take_everything),
-        cmocka_unit_test(heads_only_by_name),
-        cmocka_unit_test(blocks_take_every_matrix),
-        cmocka_unit_test(later_stages_decide_anew),
-        cmocka_unit_test(searches),
+        cmocka_unit_test(one_group_size_for_all),   cmocka_unit_test(integers_take_linear_weights),
+        cmocka_unit_test(first_match_wins),         cmocka_unit_test(floats_take_everything),
+        cmocka_unit_test(heads_only_by_name),       cmocka_unit_test(blocks_take_every_matrix),
+        cmocka_unit_test(later_stages_decide_anew), cmocka_unit_test(searches),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
