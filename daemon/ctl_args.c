@@ -4,6 +4,7 @@
 #include "compress/base/nearest.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,11 +57,38 @@ static int check_number(const struct ctl_option *option, const char *text, struc
     return 0;
 }
 
+static bool parse_size(const char *text, uint64_t *ret) {
+    static const char units[] = "KMGT";
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || text[0] < '0' || text[0] > '9')
+        return false;
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    unsigned shift = unit ? 10 * (unsigned)(unit - units + 1) : 0;
+    end += unit != NULL;
+    if (*end || value > UINT64_MAX >> shift)
+        return false;
+    *ret = (uint64_t)value << shift;
+    return true;
+}
+
+static int check_size(const struct ctl_option *option, const char *text, struct err *err) {
+    uint64_t bytes;
+    if (!parse_size(text, &bytes) || (double)bytes < option->min)
+        return err_set(err, ERR_BAD_REQUEST,
+                       "--%s takes a size of at least %.0f MB, as 512M or 4G, not %s", option->name,
+                       option->min / (1 << 20), text);
+    return 0;
+}
+
 static int set(struct ctl_call *call, size_t i, const char *value, struct err *err) {
     const struct ctl_option *option = call->options[i];
     if (call->values[i])
         return err_set(err, ERR_BAD_REQUEST, "--%s was given twice", option->name);
     if (option->kind == CTL_NUMBER && check_number(option, value, err) < 0)
+        return -1;
+    if (option->kind == CTL_SIZE && check_size(option, value, err) < 0)
         return -1;
     if (option->kind == CTL_TEXT && !*value)
         return err_set(err, ERR_BAD_REQUEST, "--%s is empty", option->name);
@@ -139,6 +167,12 @@ bool ctl_flag(const struct ctl_call *call, const char *name) {
 long ctl_number(const struct ctl_call *call, const char *name, long otherwise) {
     const char *text = ctl_text(call, name);
     return text ? strtol(text, NULL, 10) : otherwise;
+}
+
+uint64_t ctl_size(const struct ctl_call *call, const char *name) {
+    const char *text = ctl_text(call, name);
+    uint64_t bytes = 0;
+    return text && parse_size(text, &bytes) ? bytes : 0;
 }
 
 static void print_option(const struct ctl_option *option, FILE *out) {

@@ -13,16 +13,17 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
-enum ctl_option_kind { CTL_FLAG, CTL_TEXT, CTL_NUMBER };
+enum ctl_option_kind { CTL_FLAG, CTL_TEXT, CTL_NUMBER, CTL_SIZE };
 
 struct ctl_option {
     const char *name; /* "recipe" */
     char letter;      /* 'r', or 0 */
     enum ctl_option_kind kind;
     const char *value; /* what the value is called: "NAME|FILE"; NULL for a flag */
-    double min, max;   /* NUMBER: whole numbers within */
+    double min, max;   /* NUMBER: whole numbers within; SIZE: bytes */
     bool required;
     const char *doc;
 };
@@ -65,6 +66,8 @@ int ctl_args_parse(const struct ctl_verb *verb, int argc, char *const *argv, str
 bool ctl_flag(const struct ctl_call *call, const char *name);
 const char *ctl_text(const struct ctl_call *call, const char *name); /* NULL: not given */
 long ctl_number(const struct ctl_call *call, const char *name, long otherwise);
+/* Bytes, from "4G", "512M" (powers of 1024) or a plain number of bytes; 0: not given. */
+uint64_t ctl_size(const struct ctl_call *call, const char *name);
 
 void ctl_args_help(const struct ctl_verb *verb, FILE *out);
 

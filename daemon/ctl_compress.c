@@ -115,7 +115,7 @@ static int make_plan(struct compressing *c, struct err *err) {
     if (!c->team)
         return err_set(err, ERR_NO_MEMORY, "cannot start %ld threads", threads);
     struct plan_limits limits = {
-        .memory_bytes = (uint64_t)ctl_number(c->call, "memory", 0) * MIB,
+        .memory_bytes = ctl_size(c->call, "memory"),
         .threads = team_threads(c->team),
     };
     if (ctl_recipe_load(ctl_text(c->call, "recipe"), ctl_flag(c->call, "requantize"), c->arena,
@@ -408,11 +408,10 @@ static const struct ctl_option options[] = {
      .max = 1024,
      .doc = "Threads to use; default: one per core."},
     {.name = "memory",
-     .kind = CTL_NUMBER,
-     .value = "MIB",
-     .min = 1,
-     .max = 1 << 24,
-     .doc = "Refuse when more memory would be needed."},
+     .kind = CTL_SIZE,
+     .value = "SIZE",
+     .min = 1 << 20,
+     .doc = "Refuse when more memory would be needed: 512M, 4G."},
     {.name = "dry-run",
      .letter = 'n',
      .kind = CTL_FLAG,

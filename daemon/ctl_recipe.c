@@ -5,6 +5,7 @@
 #include "compress/base/jspec.h"
 #include "compress/base/limits.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,6 +46,8 @@ int ctl_recipe_load(const char *named, bool requantize, struct arena *arena,
     const char *text = preset ? preset->json : named;
     char *slurped = NULL;
     if (!preset && named[0] != '{') {
+        if (access(named, F_OK) != 0 && (strchr(named, '/') || strchr(named, '.')))
+            return err_set_errno(err, ERR_NOT_FOUND, errno, "recipe %s", named);
         if (access(named, F_OK) != 0) /* neither: the presets' own message names the nearest */
             return recipe_preset(named, arena, ret, err);
         if (slurp(named, &slurped, err) < 0)

@@ -215,10 +215,34 @@ class Refusals(Case):
         self.refused(3, "nearest: int8", "compress", MODEL, "-r", "int-8", "-o", out)
         self.refused(3, "presets that fit", "compress", MODEL, "-r", "gguf-q8_0", "-o", out)
         self.refused(3, "cannot open", "compress", self.dir / "none", "-r", "int8", "-o", out)
-        self.refused(3, "MB of memory", "compress", MODEL, "-r", "int8", "-o", out, "--memory", "1")
+        self.refused(3, "MB of memory", "compress", MODEL, "-r", "int8", "-o", out, "--memory", "1M")
         odd = {"stages": [{"pass": "quantize", "scheme": "int4", "group_size": 96}]}
         self.refused(3, "/stages/0/group_size: tensor model.layers.0.", "compress", MODEL, "-r",
                      json.dumps(odd), "-o", out)
+        self.refused(2, "standard output", "compress", MODEL, "-r", "int8", "-o", "-")
+        self.refused(3, "No such file", "compress", MODEL, "-r", "int8", "-o", out / "deep" / "er")
+        self.refused(3, "No such file", "compress", MODEL, "-r", self.dir / "no.json", "-o", out)
+        self.refused(3, "cannot write the report", "compress", MODEL, "-r", "int8", "-o", out,
+                     "--report", self.dir / "none" / "report.json")
+        self.refused(2, "is a folder", "compress", MODEL, "-r", "int8", "-o", out, "--report",
+                     self.dir)
+
+    def test_output_within_the_source(self):
+        source = self.dir / "source"
+        shutil.copytree(MODEL, source)
+        before = sorted(p.name for p in source.iterdir())
+        done = ctl("compress", source, "-r", "int8", "-o", source / "out")
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("lies within the source", done.stderr)
+        self.assertEqual(sorted(p.name for p in source.iterdir()), before)
+
+    def test_a_lone_file_goes_into_a_folder(self):
+        (self.dir / "into").mkdir()
+        source = MODEL / "model.safetensors"
+        done = ctl("compress", source, "-r", "int8", "-o", f"{self.dir / 'into'}/")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("into/model.safetensors", done.stdout)
+        self.assertTrue((self.dir / "into" / "model.safetensors").is_file())
 
     def test_existing_output(self):
         out, _ = self.compress("int8", "out")

@@ -19,6 +19,7 @@ static const struct ctl_option options[] = {
      .min = 1,
      .max = 64,
      .doc = "Threads."},
+    {.name = "memory", .kind = CTL_SIZE, .value = "SIZE", .min = 1 << 20, .doc = "Memory."},
     {.name = "force", .letter = 'f', .kind = CTL_FLAG, .doc = "Replace."},
 };
 
@@ -26,7 +27,7 @@ static const struct ctl_verb verb = {.name = "bake",
                                      .args = "MODEL [OUT]",
                                      .doc = "Bake a model.",
                                      .options = options,
-                                     .option_count = 3,
+                                     .option_count = 4,
                                      .min_args = 1,
                                      .max_args = 2};
 
@@ -113,8 +114,31 @@ static void help_needs_nothing_else(void **state) {
     free(text);
 }
 
+static void sizes(void **state) {
+    static const struct {
+        const char *line;
+        uint64_t bytes;
+    } rows[] = {{"m -r x --memory 4G", UINT64_C(4) << 30},
+                {"m -r x --memory=512m", UINT64_C(512) << 20},
+                {"m -r x --memory 1048576", 1 << 20},
+                {"m -r x", 0}};
+    static const char *const wrong[] = {"4Q", "-1", "G", "4GG", "1000", "99999999999T", "1.5G"};
+    struct ctl_call call;
+    struct err err;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        CHECK_OK(parse(rows[i].line, &call, &err), &err);
+        CHECK_UINT(ctl_size(&call, "memory"), rows[i].bytes);
+    }
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char line[60];
+        snprintf(line, sizeof line, "m -r x --memory %s", wrong[i]);
+        CHECK_FAILS(parse(line, &call, &err), &err, ERR_BAD_REQUEST);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes),
         cmocka_unit_test(spellings),
         cmocka_unit_test(what_begins_with_a_dash),
         cmocka_unit_test(refusals),
