@@ -14,6 +14,7 @@
 #include "jobs/crash.h"
 #include "jobs/engine_private.h"
 #include "jobs/job.h"
+#include "storage/blob/blob_outputs.h"
 #include "storage/blob/tarlay.h"
 #include "storage/tables/events_tbl.h"
 

@@ -1,6 +1,8 @@
 /* Staged files and blobs: publishing, taking back, outputs, resolvers, sweep and reconciliation. */
 #include "storage/blob/blobs.h"
 
+#include "storage/blob/blob_outputs.h"
+
 #include "storage/blob/sweep.h"
 #include "storage/db/stmt.h"
 #include "storage/store.h"
