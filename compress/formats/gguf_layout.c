@@ -71,6 +71,13 @@ int gguf_adapt(const struct model *model, const struct tensor *tensor, struct en
     const struct codec *stored = tensor->stored.codec;
     if (encoding_equal(wanted, &tensor->stored))
         return 0;
+    if (stored->family == CODEC_PLAIN && !dtype_row(tensor->stored.dtype)->is_float) {
+        struct violation *v =
+            violations_add(list, ERR_MISFIT, pointer,
+                           "integers are no weights: they are carried through as they are");
+        v->tensor = tensor->name;
+        return -1;
+    }
     if (gguf_file_type_of(wanted) < 0) {
         struct violation *v = violations_add(
             list, ERR_MISFIT, pointer,

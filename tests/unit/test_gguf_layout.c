@@ -317,6 +317,8 @@ static const struct {
     {"blk.0.attn_q.weight", {64, 2}, 0, "int4", NULL, "q4_0"},
     {"blk.0.attn_q.weight", {64, 2}, 0, "fp8_e4m3", NULL, "q8_0"},
     {"blk.0.attn_q.weight", {64, 2}, 0, "c64", NULL, "f32"},
+    {"blk.0.attn_q.weight", {64, 2}, 26, "f16", NULL, ""}, /* i32: carried through */
+    {"blk.0.ids", {64}, 27, "f32", NULL, ""},
     {"blk.0.attn_norm.weight", {64}, 0, "q8_0", NULL, "f32"},
     {"blk.0.attn_norm.weight", {64}, 1, "bf16", "f32", NULL},
     {"blk.0.attn_q_norm.weight", {64, 2}, 0, "q8_0", NULL, "f32"},
