@@ -69,6 +69,8 @@ static void check_server(struct doctor *d) {
         snprintf(text, sizeof text, "compressd %s%s", theirs ? theirs : "?",
                  same ? "" : " (not the tool's version)");
         say(d, "version", theirs != NULL, text);
+    } else if (version) {
+        say(d, "version", false, "what answers there is no compressd");
     }
     jspec_free(document);
     free(version);

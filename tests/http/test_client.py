@@ -191,6 +191,8 @@ def somebody_else_answers(s):
                 code, _, errors = end(start(it.url, *words))
                 s.equal(code, NETWORK, f"a page with {it.status} is no answer to {words[0]}")
                 s.check("no compressd" in errors, "and that is said", errors)
+            code, said, _ = end(start(it.url, "doctor"))
+            s.check(code == NETWORK and "no compressd" in said, "the doctor says so too", said)
 
 
 def event(number, kind, **data):

@@ -194,8 +194,27 @@ static void sample_is_the_defaults(void **state) {
     free(text);
 }
 
+/* A switch is shown as what it is, and can be switched off again where a file has it on. */
+static void switches(void **state) {
+    struct config config;
+    struct err err = ERR_INIT;
+    assert_int_equal(
+        load(&config, &err, (const char *[]){"--allow-open=true", "--allow-open=false", NULL}), 0);
+    assert_false(config.allow_open);
+    config_free(&config);
+    char *text;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    config_print_help(out);
+    fclose(out);
+    assert_non_null(strstr(text, "--allow-open[=false] "));
+    assert_non_null(strstr(text, "--memory SIZE "));
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(switches),
         cmocka_unit_test(defaults_stand),
         cmocka_unit_test(flag_beats_environment_beats_file),
         cmocka_unit_test(a_hash_inside_a_word_is_no_comment),
