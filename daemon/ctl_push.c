@@ -307,7 +307,7 @@ out:
 static int run(const struct ctl_call *call) {
     struct session session;
     int code = session_open(call, &session);
-    const char *path = call->args[0], *name;
+    const char *path = call->args[0], *name = NULL;
     bool replace = ctl_flag(call, "replace");
     session_catch_signals();
     if (code == CTL_DONE)

@@ -27,8 +27,12 @@ struct watch {
 static double seconds_of(const char *time) {
     struct tm tm = {0};
     double seconds;
-    if (!time || sscanf(time, "%d-%d-%dT%d:%d:%lfZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
-                        &tm.tm_hour, &tm.tm_min, &seconds) != 6)
+    if (!time)
+        return 0;
+    // NOLINTNEXTLINE(cert-err34-c): two or four digits fit
+    int found = sscanf(time, "%4d-%2d-%2dT%2d:%2d:%lfZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday,
+                       &tm.tm_hour, &tm.tm_min, &seconds);
+    if (found != 6)
         return 0;
     tm.tm_year -= 1900;
     tm.tm_mon -= 1;

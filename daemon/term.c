@@ -147,12 +147,12 @@ static void draw_bar(struct term *term, const struct progress_state *state, doub
     unsigned percent = percent_of(state);
     rate_text(state, rate, speed, sizeof speed);
     left_text(eta_of(state, rate), left, sizeof left);
-    int tail_len = snprintf(tail, sizeof tail, "%3u %%  %11s  %s", percent, speed, left);
+    snprintf(tail, sizeof tail, "%3u %%  %11s  %s", percent, speed, left);
     int around = name_width + (int)strlen(" [] ");
     int cells = room - around - (int)(sizeof " 100 %" + 11 + sizeof "59 min 59 s left");
     if (cells < BAR_CELLS_MIN) { /* narrow: without the columns */
         name_width = 0;
-        tail_len = snprintf(tail, sizeof tail, "%u %%  %s  %s", percent, speed, left);
+        int tail_len = snprintf(tail, sizeof tail, "%u %%  %s  %s", percent, speed, left);
         cells = room - (int)strlen(state->stage) - (int)strlen(" [] ") - tail_len;
     }
     if (cells > BAR_CELLS)

@@ -23,6 +23,7 @@ struct tiling tiling_of(const struct tensor *tensor, const struct encoding *a,
         return t;
     uint64_t wide = cols_a > cols_b ? cols_a : cols_b;
     /* Columns are products of the last dimensions, so the narrower divide the wider. */
+    assert(cols_a > 0 && cols_b > 0); /* no dimension is 0 where there are elements */
     assert(wide % cols_a == 0 && wide % cols_b == 0);
     uint32_t multiple_a = codec_row_multiple(a), multiple_b = codec_row_multiple(b);
     uint64_t unit = wide * (multiple_a > multiple_b ? multiple_a : multiple_b);

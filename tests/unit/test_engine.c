@@ -54,9 +54,10 @@ static int put(struct db_conn *conn, void *ctx, struct err *err) {
 static void upload_model(void) {
     static const char *const names[] = {"config.json", "model.safetensors", "tokenizer.json"};
     struct err err = ERR_INIT;
-    struct upload up = {.count = sizeof names / sizeof names[0]};
+    enum { COUNT = sizeof names / sizeof names[0] };
+    struct upload up = {.count = COUNT};
     static char hex[DIGEST_HEX_LEN + 1];
-    for (size_t i = 0; i < up.count; i++) {
+    for (size_t i = 0; i < COUNT; i++) {
         char path[512];
         const char *model_dir = getenv("MODEL_DIR");
         CHECK(model_dir);
