@@ -41,9 +41,10 @@ ctl=$build/daemon/compressctl
 daemon=$build/daemon/compressd
 "$daemon" version
 
-# An answer of the daemon that an earlier run has started, or nothing.
+# An answer of the daemon that an earlier run has started, or nothing: whoever else listens on its
+# port now has other people's models.
 running() {
-    [ -s "$state/url" ] && "$ctl" doctor --url "$(cat "$state/url")" >/dev/null 2>&1
+    [ -s "$state/url" ] && [ -s "$state/pid" ] && kill -0 "$(cat "$state/pid")" 2>/dev/null && "$ctl" doctor --url "$(cat "$state/url")" >/dev/null 2>&1
 }
 
 # The suffix of what a lone file becomes: PyTorch's files come out as safetensors.
