@@ -10,11 +10,6 @@
 #ifndef COMPRESS_BASE_DIRFILES_H
 #define COMPRESS_BASE_DIRFILES_H
 
-/* Until every user names what it uses. */
-#include "compress/base/dir_outputs.h"
-#include "compress/base/fdsink.h"
-#include "compress/base/fdsource.h"
-
 #include "compress/base/arena.h"
 #include "compress/base/files.h"
 

@@ -14,7 +14,6 @@
 
 #include "compress/base/arena.h"
 #include "compress/base/err.h"
-#include "compress/base/jbuf.h" /* until every user names it */
 #include "compress/base/violations.h"
 
 #include <stdbool.h>
