@@ -3,6 +3,7 @@
 
 #include "api/routes/intake.h"
 #include "compress/base/limits.h"
+#include "compress/base/pathset.h"
 #include "storage/tables/blobs_tbl.h"
 
 #include <stdio.h>
@@ -60,10 +61,12 @@ static int read_files(struct request *r, struct json_t *files, struct intake *in
     if (violations_result(list, err))
         return -1;
     qsort(entries, count, sizeof *entries, by_path);
-    for (size_t i = 1; i < count; i++)
-        if (strcmp(entries[i - 1].path, entries[i].path) == 0)
-            violations_add(list, ERR_BAD_FIELD, "/files", "the path %.200s stands twice",
-                           entries[i].path);
+    struct pathset set;
+    pathset_init(&set, r->arena);
+    for (size_t i = 0; i < count; i++)
+        if (pathset_add(&set, entries[i].path) != 1)
+            violations_add(list, ERR_BAD_FIELD, "/files",
+                           "the path %.200s stands twice, or is a folder as well", entries[i].path);
     in->entries = entries;
     in->count = count;
     in->lone = count == 1;

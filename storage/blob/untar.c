@@ -7,6 +7,7 @@
 #include "storage/blob/untar.h"
 
 #include "compress/base/limits.h"
+#include "compress/base/pathset.h"
 #include "storage/blob/blobs_private.h"
 
 #include <archive.h>
@@ -15,7 +16,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define RING_BYTES (1 * MIB)
 #define BLOCK_BYTES (128 * KIB)
@@ -234,10 +234,6 @@ static int by_path(const void *a, const void *b) {
     return strcmp(((const struct untar_file *)a)->path, ((const struct untar_file *)b)->path);
 }
 
-static int by_path_ignoring_case(const void *a, const void *b) {
-    return strcasecmp(((const struct untar_file *)a)->path, ((const struct untar_file *)b)->path);
-}
-
 /* "mymodel/config.json", "mymodel/model.safetensors" → without "mymodel/". */
 static void strip_common_folder(struct untar *tar) {
     if (tar->count == 0)
@@ -253,16 +249,33 @@ static void strip_common_folder(struct untar *tar) {
         memmove(tar->files[i].path, tar->files[i].path + len, strlen(tar->files[i].path + len) + 1);
 }
 
+/* Can the files lie in one folder? */
+static int check_clashes(const struct untar *tar, struct err *err) {
+    struct pathset set;
+    struct arena *arena = arena_new(16 * MIB);
+    int added = arena ? 1 : -1;
+    const char *path = NULL;
+    if (arena)
+        pathset_init(&set, arena);
+    for (size_t i = 0; added == 1 && i < tar->count; i++) {
+        path = tar->files[i].path;
+        added = pathset_add(&set, path);
+    }
+    arena_free(arena);
+    if (added < 0)
+        return err_set(err, ERR_NO_MEMORY, "no memory to unpack a tar");
+    if (added == 1)
+        return 0;
+    err_set(err, ERR_BAD_ARCHIVE, "'%s' stands in the archive twice, or is a folder as well", path);
+    return err_at_file(err, path, ERR_NO_OFFSET);
+}
+
 static int put_in_order(struct untar *tar, struct err *err) {
     if (tar->count == 0)
         return err_set(err, ERR_BAD_ARCHIVE, "the archive holds no files");
     strip_common_folder(tar);
-    qsort(tar->files, tar->count, sizeof *tar->files, by_path_ignoring_case);
-    for (size_t i = 1; i < tar->count; i++)
-        if (strcasecmp(tar->files[i - 1].path, tar->files[i].path) == 0) {
-            err_set(err, ERR_BAD_ARCHIVE, "'%s' stands in the archive twice", tar->files[i].path);
-            return err_at_file(err, tar->files[i].path, ERR_NO_OFFSET);
-        }
+    if (check_clashes(tar, err) < 0)
+        return -1;
     qsort(tar->files, tar->count, sizeof *tar->files, by_path);
     return 0;
 }

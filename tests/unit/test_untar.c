@@ -152,6 +152,7 @@ static void what_is_not_a_plain_file_is_refused(void **state) {
         {{"hard", "fine", 0}, ERR_BAD_ARCHIVE, "link"},
         {{"fifo", "", AE_IFIFO}, ERR_BAD_ARCHIVE, "not a regular file"},
         {{"FINE", "other", AE_IFREG}, ERR_BAD_ARCHIVE, "twice"},
+        {{"fine/inside", "x", AE_IFREG}, ERR_BAD_ARCHIVE, "folder as well"},
         {{"back\\slash", "x", AE_IFREG}, ERR_BAD_ARCHIVE, "not allowed"},
         {{"big", "0123456789012345678901234567890123456789", AE_IFREG}, ERR_TOO_LARGE, "limit"},
     };
