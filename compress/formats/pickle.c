@@ -116,10 +116,10 @@ static int reserve(struct machine *m, void *array_ptr, size_t count, size_t *cap
     void *array;
     memcpy(&array, array_ptr, sizeof array);
     size_t grown = count < 32 ? 64 : count * 2;
-    array = realloc(array, grown * size);
-    if (!array)
+    void *moved = realloc(array, grown * size);
+    if (!moved)
         return no_memory(m);
-    memcpy(array_ptr, &array, sizeof array);
+    memcpy(array_ptr, &moved, sizeof moved);
     *capacity = grown;
     return 0;
 }

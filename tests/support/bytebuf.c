@@ -7,9 +7,10 @@
 static uint8_t *more(struct bytebuf *b, size_t len) {
     if (b->capacity - b->len < len) {
         b->capacity = (b->len + len) * 2;
-        b->at = realloc(b->at, b->capacity);
-        if (!b->at)
+        uint8_t *moved = realloc(b->at, b->capacity);
+        if (!moved)
             abort();
+        b->at = moved;
     }
     b->len += len;
     return b->at + b->len - len;
