@@ -1,14 +1,13 @@
 /* See golden.h. */
 #include "tests/support/golden.h"
 
-#include <setjmp.h>
+#include "tests/support/check.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 void *golden_read(const char *path, size_t *ret_bytes) {
     const char *dir = getenv("GOLDEN_DIR");
@@ -45,7 +44,7 @@ void golden_check_decode(const struct encoding *e, const char *blocks_path,
     void *blocks = golden_read(blocks_path, &block_bytes);
     uint32_t *want = golden_read(values_path, &value_bytes);
     uint64_t count = value_bytes / sizeof(float);
-    assert_true(count > 0);
+    CHECK(count > 0);
     assert_int_equal(encoding_size(e, 1, count).data_bytes, block_bytes);
     uint32_t *got = malloc(value_bytes);
     codec_decode(e, 0, 1, count, blocks, NULL, NULL, (float *)got);

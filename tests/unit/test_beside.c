@@ -11,7 +11,7 @@
 
 static void put(const char *path, const char *text) {
     FILE *f = fopen(path, "w");
-    assert_non_null(f);
+    CHECK(f);
     fputs(text, f);
     fclose(f);
 }

@@ -169,6 +169,7 @@ static void sample_is_the_defaults(void **state) {
     fclose(out);
     char path[] = "/tmp/test_config_XXXXXX";
     FILE *file = fdopen(mkstemp(path), "w");
+    CHECK(file);
     unsigned count = 0;
     for (char *rest = text, *line = strtok_r(rest, "\n", &rest); line;
          line = strtok_r(NULL, "\n", &rest)) {

@@ -230,7 +230,7 @@ struct flip {
 static void flip_byte(void *self) {
     const struct flip *flip = self;
     FILE *f = fopen(flip->path, "r+b");
-    assert_non_null(f);
+    CHECK(f);
     assert_int_equal(fseek(f, flip->offset, SEEK_SET), 0);
     int byte = fgetc(f);
     assert_true(byte != EOF);
