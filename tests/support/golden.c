@@ -17,7 +17,10 @@ void *golden_read(const char *path, size_t *ret_bytes) {
     if (!file)
         fail_msg("cannot open %s", full);
     fseek(file, 0, SEEK_END);
-    size_t bytes = (size_t)ftell(file);
+    long end = ftell(file);
+    if (end < 0)
+        fail_msg("cannot tell the size of %s", full);
+    size_t bytes = (size_t)end;
     rewind(file);
     void *data = malloc(bytes + 1);
     if (!data || fread(data, 1, bytes, file) != bytes)
