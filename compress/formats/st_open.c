@@ -367,10 +367,20 @@ static bool in_folder(const char *path, const char *folder) {
     return strncmp(path, folder, len) == 0 && !strchr(path + len, '/');
 }
 
-/* Quantizers that leave traces in the names alone. */
+static bool has_note(const struct opening *o, uint32_t file) {
+    for (size_t n = 0; n < o->notes[file].count; n++)
+        if (strcmp(o->notes[file].items[n].key, CT_NOTE) == 0)
+            return true;
+    return false;
+}
+
+/* Quantizers that leave traces in the names alone. A file with our note says itself what it holds,
+ * and there a name is only a name. */
 static const char *guess_quantization(const struct opening *o, size_t raw0) {
     for (size_t i = raw0; i < o->raw_count; i++) {
         const char *name = o->raw[i].entry->name;
+        if (has_note(o, o->raw[i].file))
+            continue;
         if (st_has_suffix(name, ".qweight"))
             return "gptq or awq";
         if (strstr(name, ".quant_state.bitsandbytes__"))
