@@ -42,6 +42,12 @@
 #define LIMIT_MODEL_FILES 4096
 #define LIMIT_PATH_BYTES 512
 #define LIMIT_PATH_DEPTH 16
+/* Exported transformers have some 100 nodes a layer; room for models a hundred times as deep. */
+#define LIMIT_GRAPH_NODES 500000
+/* Bodies within bodies, functions within functions: hand-written models have 3. */
+#define LIMIT_GRAPH_DEPTH 16
+/* Elements of a constant that shape inference computes by itself. */
+#define LIMIT_FOLD_ELEMENTS 65536
 /* Recipes are written by hand; per-tensor rules may be generated. */
 #define LIMIT_RECIPE_BYTES (1 * MIB)
 #define LIMIT_RECIPE_STAGES 32

@@ -74,6 +74,12 @@ static float load_one(enum dtype dtype, const uint8_t *at) {
     case DTYPE_F16:
     case DTYPE_BF16:
     case DTYPE_C64:
+    case DTYPE_C128:
+    case DTYPE_F8_E4M3FNUZ:
+    case DTYPE_F8_E5M2FNUZ:
+    case DTYPE_I4:
+    case DTYPE_U4:
+    case DTYPE_STRING:
     case DTYPE_GGUF_BLOCK:
     case DTYPE_COUNT:
         break;

@@ -30,6 +30,12 @@ enum dtype {
     DTYPE_U8,
     DTYPE_BOOL,
     DTYPE_C64,        /* two f32: carried through, never decoded */
+    DTYPE_C128,
+    DTYPE_F8_E4M3FNUZ, /* ONNX alone: carried through */
+    DTYPE_F8_E5M2FNUZ,
+    DTYPE_I4, /* two per byte in a container, the first in the low half; a byte each in memory */
+    DTYPE_U4,
+    DTYPE_STRING,     /* ONNX alone: carried through */
     DTYPE_GGUF_BLOCK, /* bytes of a GGUF block type; which one stands in the encoding */
     DTYPE_COUNT
 };
@@ -41,7 +47,8 @@ struct dtype_row {
     const char *torch;         /* "bfloat16" (config.json), or NULL */
     const char *torch_storage; /* pickle storage class: "BFloat16Storage", or NULL */
     int gguf;                  /* ggml_type number, or -1 */
-    unsigned bytes;            /* per element; 0 for DTYPE_GGUF_BLOCK */
+    int onnx;                  /* TensorProto.DataType number, or -1 */
+    unsigned bytes;            /* per element in a container; 0 where elements are no whole bytes */
     bool is_float;             /* decodes to f32 */
 };
 
@@ -50,6 +57,7 @@ enum dtype dtype_by_name(const char *name); /* DTYPE_NONE: unknown; so below */
 enum dtype dtype_by_safetensors(const char *name);
 enum dtype dtype_by_torch(const char *name);
 enum dtype dtype_by_torch_storage(const char *name);
+enum dtype dtype_by_onnx(int64_t type);
 enum dtype dtype_by_gguf(uint32_t type); /* plain types only; blocks: codec_by_gguf_type() */
 
 #endif

@@ -18,7 +18,8 @@ static void rows_find_themselves(void **state) {
             CHECK_INT(dtype_by_torch_storage(row->torch_storage), i);
         if (row->gguf >= 0)
             CHECK_INT(dtype_by_gguf((uint32_t)row->gguf), i);
-        CHECK((row->bytes == 0) == (i == DTYPE_GGUF_BLOCK));
+        CHECK((row->bytes == 0) == (i >= DTYPE_I4));
+        CHECK(row->onnx < 0 || dtype_by_onnx(row->onnx) == i);
     }
 }
 

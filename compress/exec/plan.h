@@ -1,0 +1,78 @@
+/*
+ * The executor's plan: what to run in which order, and where every value lies, decided before
+ * anything runs.
+ *
+ *   bind inputs → infer → prune to what is wanted → order → lifetimes → offsets
+ *
+ * A plan is a list of steps over *slots*. A slot is a value, a gradient, a converted copy or
+ * scratch: a shape, and a place – a range of the one workspace, a weight, a constant, or memory of
+ * the caller's. Two slots whose lifetimes meet never overlap in the workspace; slots whose row
+ * allows it share one range (in place, alias). Running a plan allocates nothing (exec/session.h).
+ *
+ *   step            reads            writes        workspace
+ *    0  Conv c1     x w1 b1          t0            [0, 401408)
+ *    1  Relu        t0               t0            in place
+ *    2  MaxPool     t0               t1            [401408, 501760)
+ *
+ * If: both branches are in the list, each step under a *guard* (a boolean value and the side that
+ * runs); a branch whose condition is known at planning time is inlined alone. A branch that cannot
+ * be planned for these inputs fails only when it is taken.
+ *
+ * Training: after the forward steps come the backward ones, the loss first. A gradient slot is
+ * zeroed before its first contribution. When activations, gradients and scratch would exceed
+ * `memory_bytes`, segments of the forward pass are run again during the backward pass instead of
+ * being kept (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"), the fewest that
+ * fit.
+ *
+ * Steps whose inputs are all weights and constants run once per session, not once per run.
+ *
+ * Owns: its arena. Borrows: the graph, which must not change while the plan lives. Threads: read
+ * from any number of sessions.
+ *
+ * Expected failures: ERR_UNSUPPORTED (an operator that is not executable, or a shape that depends
+ * on data: node and value are named), ERR_BAD_FIELD (an input's type does not fit: name, wanted,
+ * given), ERR_OVER_BUDGET (with the bytes needed).
+ */
+#ifndef COMPRESS_EXEC_PLAN_H
+#define COMPRESS_EXEC_PLAN_H
+
+#include "compress/graph/infer.h"
+
+#include <stdio.h>
+
+struct exec_plan;
+
+struct exec_options {
+    const struct value *const *wanted; /* NULL: the graph's outputs */
+    size_t wanted_count;
+    /* Training: the scalar f32 whose gradients are taken (NULL: forward only), and which weights
+     * want theirs. Gradients of `wanted_inputs` are kept too (tests, saliency). */
+    const struct value *loss;
+    const struct value *const *trainable;
+    size_t trainable_count;
+    const struct value *const *wanted_inputs;
+    size_t wanted_input_count;
+    uint64_t memory_bytes; /* workspace ceiling; 0: none */
+    unsigned threads;      /* for scratch */
+};
+
+/* One binding per input of the graph that what is wanted depends on. */
+int exec_plan_new(const struct graph *graph, const struct binding *bindings, size_t binding_count,
+                  const struct exec_options *options, struct exec_plan **ret, struct err *err);
+void exec_plan_free(struct exec_plan *plan);
+
+struct exec_facts {
+    size_t forward_steps, backward_steps, once_steps, recomputed_steps;
+    uint64_t workspace_bytes;
+    uint64_t live_bytes;   /* the largest sum of sizes that are alive at one step: no layout can be
+                              smaller */
+    uint64_t weight_bytes; /* of the weights that it reads, as the executor holds them */
+    uint64_t macs;         /* of the forward steps */
+};
+void exec_plan_facts(const struct exec_plan *plan, struct exec_facts *ret);
+/* The shape that a wanted value will have; NULL when the plan does not make it. Borrowed. */
+const struct array *exec_plan_shape(const struct exec_plan *plan, const struct value *value);
+/* The list, one line a step, for people. */
+void exec_plan_print(const struct exec_plan *plan, FILE *to);
+
+#endif
