@@ -14,7 +14,7 @@
 
 #include "compress/base/progress.h"
 #include "compress/base/team.h"
-#include "compress/exec/plan.h"
+#include "compress/exec/exec_plan.h"
 #include "compress/exec/weights.h"
 
 struct exec_session;

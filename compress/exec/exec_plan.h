@@ -33,8 +33,8 @@
  * on data: node and value are named), ERR_BAD_FIELD (an input's type does not fit: name, wanted,
  * given), ERR_OVER_BUDGET (with the bytes needed).
  */
-#ifndef COMPRESS_EXEC_PLAN_H
-#define COMPRESS_EXEC_PLAN_H
+#ifndef COMPRESS_EXEC_EXEC_PLAN_H
+#define COMPRESS_EXEC_EXEC_PLAN_H
 
 #include "compress/graph/infer.h"
 
