@@ -13,6 +13,8 @@
 #ifndef COMPRESS_BASE_HALF_H
 #define COMPRESS_BASE_HALF_H
 
+#include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -90,6 +92,50 @@ static inline uint8_t half_to_e4m3(float value) {
 /* E5M2: the upper half of an f16. */
 static inline float half_from_e5m2(uint8_t bits) {
     return half_from_f16((uint16_t)(bits << 8));
+}
+
+/* The four FP8 types as ONNX defines them (its float8 page): the OCP pair, and the pair of
+ * Graphcore and AMD ("FNUZ": finite, no negative zero, bias one larger, 0x80 is the only NaN). */
+enum half_f8 { HALF_E4M3FN, HALF_E5M2, HALF_E4M3FNUZ, HALF_E5M2FNUZ };
+
+static inline double half_from_fnuz(uint8_t bits, int mantissa_bits) {
+    int exponent = (bits & 0x7f) >> mantissa_bits, bias = 1 << (6 - mantissa_bits);
+    int mantissa = bits & ((1 << mantissa_bits) - 1);
+    double sign = bits & 0x80 ? -1 : 1;
+    if (bits == 0x80)
+        return (double)half_float(0x7fc00000);
+    if (exponent == 0)
+        return sign * ldexp(mantissa, 1 - bias - mantissa_bits);
+    return sign * ldexp(mantissa | 1 << mantissa_bits, exponent - bias - mantissa_bits);
+}
+
+/* Nearest, ties to even; what is too large becomes the largest finite number when it saturates,
+ * else infinity (E5M2) or NaN. NaN stays one. Infinity saturates too. */
+static inline uint8_t half_to_f8(double value, enum half_f8 type, bool saturate) {
+    int mantissa_bits = type == HALF_E4M3FN || type == HALF_E4M3FNUZ ? 3 : 2;
+    bool fnuz = type == HALF_E4M3FNUZ || type == HALF_E5M2FNUZ;
+    int bias = (1 << (6 - mantissa_bits)) - (fnuz ? 0 : 1);
+    unsigned largest = type == HALF_E4M3FN ? 0x7e : type == HALF_E5M2 ? 0x7b : 0x7f;
+    unsigned nan = fnuz ? 0x80 : 0x7f;
+    unsigned sign = signbit(value) ? 0x80 : 0;
+    if (isnan(value))
+        return (uint8_t)nan;
+    double a = fabs(value);
+    unsigned code = largest + 1;
+    if (a < 0x1p17) { /* above all of their maxima */
+        int exponent;
+        frexp(a, &exponent); /* a = m 2^exponent, m in [1/2, 1) */
+        int e =
+            exponent - 1 + bias < 1 ? 1 : exponent - 1 + bias; /* 1: subnormals share its step */
+        unsigned steps = (unsigned)nearbyint(ldexp(a, mantissa_bits + bias - e));
+        code = ((unsigned)(e - 1) << mantissa_bits) + steps; /* a carry runs into the exponent */
+    }
+    if (code > largest)
+        return (uint8_t)(saturate            ? sign | largest
+                         : type == HALF_E5M2 ? sign | 0x7c
+                         : fnuz              ? nan
+                                             : sign | nan);
+    return (uint8_t)(fnuz && code == 0 ? 0 : sign | code);
 }
 
 #endif

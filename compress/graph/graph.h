@@ -180,6 +180,8 @@ int graph_set_input(struct node *node, size_t slot, struct value *value, struct 
 int graph_replace_value(struct graph *graph, struct value *from, struct value *to, struct err *err);
 /* The node must have no uses left of any output. */
 void graph_remove_node(struct node *node);
+/* Takes a node's edges away, both ways, and kills its outputs (for graph.c). */
+void graph_unhook(struct node *node);
 /* A new value of `value`'s type that `value` flows into: uses for which `wants` says yes (NULL:
  * all) read *ret instead; the caller adds the node between the two. The graph's outputs keep
  * `value`. */

@@ -5,8 +5,33 @@
 #ifndef COMPRESS_GRAPH_OP_ROWS_H
 #define COMPRESS_GRAPH_OP_ROWS_H
 
-#define OP_ROWS(X)              \
-    /* op_act.c: activations */ \
-    X(relu)
+/* clang-format off: a section per file, a line per row */
+#define OP_ROWS(X)                                                \
+    /* op_act.c: activations */                                   \
+    X(relu)                                                       \
+    /* op_unary.c: functions of one value */                      \
+    /* op_binary.c: arithmetic, comparison, logic, Where */       \
+    /* op_reduce.c: reductions over axes */                       \
+    /* op_cast.c: conversion between types */                     \
+    /* op_shape.c: the same elements in another shape or order */ \
+    /* op_fill.c: constants and patterns */                       \
+    /* op_slice.c: cutting and joining */                         \
+    /* op_index.c: gathering and scattering */                    \
+    /* op_pad.c: padding */                                       \
+    /* op_resize.c: resampling */                                 \
+    /* op_matmul.c: matrix products */                            \
+    /* op_conv.c: convolution */                                  \
+    /* op_pool.c: pooling */                                      \
+    /* op_norm.c: normalisation */                                \
+    /* op_softmax.c: softmax */                                   \
+    /* op_attn.c: attention */                                    \
+    /* op_rope.c: rotary position */                              \
+    /* op_rnn.c: recurrent networks */                            \
+    /* op_quant.c: quantized values */                            \
+    /* op_qlinear.c: quantized products */                        \
+    /* op_loss.c: losses */                                       \
+    /* op_control.c: control flow */                              \
+    X(if)
+/* clang-format on */
 
 #endif
