@@ -67,6 +67,10 @@ static float load_one(enum dtype dtype, const uint8_t *at) {
         return (float)(int8_t)*at;
     case DTYPE_U8:
         return (float)*at;
+    case DTYPE_F8_E4M3FNUZ:
+        return (float)half_from_fnuz(*at, 3);
+    case DTYPE_F8_E5M2FNUZ:
+        return (float)half_from_fnuz(*at, 2);
     case DTYPE_BOOL:
         return *at != 0;
     case DTYPE_NONE:
@@ -75,8 +79,6 @@ static float load_one(enum dtype dtype, const uint8_t *at) {
     case DTYPE_BF16:
     case DTYPE_C64:
     case DTYPE_C128:
-    case DTYPE_F8_E4M3FNUZ:
-    case DTYPE_F8_E5M2FNUZ:
     case DTYPE_I4:
     case DTYPE_U4:
     case DTYPE_STRING:

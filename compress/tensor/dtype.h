@@ -31,7 +31,7 @@ enum dtype {
     DTYPE_BOOL,
     DTYPE_C64,        /* two f32: carried through, never decoded */
     DTYPE_C128,
-    DTYPE_F8_E4M3FNUZ, /* ONNX alone: carried through */
+    DTYPE_F8_E4M3FNUZ, /* ONNX alone */
     DTYPE_F8_E5M2FNUZ,
     DTYPE_I4, /* two per byte in a container, the first in the low half; a byte each in memory */
     DTYPE_U4,

@@ -19,7 +19,7 @@ static void rows_find_themselves(void **state) {
         if (row->gguf >= 0)
             CHECK_INT(dtype_by_gguf((uint32_t)row->gguf), i);
         CHECK((row->bytes == 0) == (i >= DTYPE_I4));
-        CHECK(row->onnx < 0 || dtype_by_onnx(row->onnx) == i);
+        CHECK(row->onnx < 0 || (int)dtype_by_onnx(row->onnx) == i);
     }
 }
 
