@@ -121,8 +121,8 @@ static inline uint8_t half_to_f8(double value, enum half_f8 type, bool saturate)
     if (isnan(value))
         return (uint8_t)nan;
     double a = fabs(value);
-    unsigned code = largest + 1;
-    if (a < 0x1p17) { /* above all of their maxima */
+    unsigned code = a > 0 ? largest + 1 : 0;
+    if (a > 0 && a < 0x1p17) { /* above all of their maxima */
         int exponent;
         frexp(a, &exponent); /* a = m 2^exponent, m in [1/2, 1) */
         int e =
