@@ -29,7 +29,7 @@ enum dtype {
     DTYPE_U16,
     DTYPE_U8,
     DTYPE_BOOL,
-    DTYPE_C64,        /* two f32: carried through, never decoded */
+    DTYPE_C64, /* two f32: carried through, never decoded */
     DTYPE_C128,
     DTYPE_F8_E4M3FNUZ, /* ONNX alone */
     DTYPE_F8_E5M2FNUZ,
