@@ -1,0 +1,160 @@
+/*
+ * Products on the team. See gemm.h.
+ *
+ * How C is cut. Every tile is one call of single-threaded OpenBLAS, which packs its own copy of A's
+ * rows and B's columns: (m k + k n) copied for m n k multiplied, so tiles must be wide both ways,
+ * and yet there must be several for each thread. Rows are cut first into TILE_ROWS, columns into
+ * what makes a tile about TILE_MACS, not less than TILE_COLS_LEAST. Pieces of one dimension are
+ * equal up to the unit, so no thread waits for a last thin one. Small products of a batch are taken
+ * several at a time.
+ *
+ * A product with one row or one column is a gemv; OpenBLAS's gemm is up to four times slower there.
+ */
+#include "compress/tensor/gemm.h"
+
+#include "compress/base/loop.h"
+#include "compress/tensor/blas.h"
+
+#include <assert.h>
+#include <cblas.h>
+#include <limits.h>
+
+#ifdef REAL_IS_DOUBLE
+#define BLAS_GEMM cblas_dgemm
+#define BLAS_GEMV cblas_dgemv
+#else
+#define BLAS_GEMM cblas_sgemm
+#define BLAS_GEMV cblas_sgemv
+#endif
+
+/* Measured on one core (Zen 5, OpenBLAS 0.3.21, SkylakeX kernels, k = 768): see the table of
+ * tests/bench/bench_ops.c. A tile of 2^23 multiply-adds takes about 70 us, a hundred times what
+ * handing it out costs, and packing costs it 5 %. Units are the kernel's register block, so that
+ * only last pieces have edges.
+ */
+enum {
+    TILE_ROWS = 384,
+    ROW_UNIT = 24,
+    TILE_COLS_LEAST = 192,
+    COL_UNIT = 64,
+    GEMV_ELEMENTS = 1 << 16, /* of the matrix: 256 KiB read */
+};
+#define TILE_MACS ((size_t)1 << 23)
+
+struct grid {
+    const struct gemm *g;
+    size_t rows, cols;              /* of a tile */
+    size_t row_tiles, col_tiles;    /* of one product */
+    size_t batches, batches_a_tile; /* the latter is 1 unless a product is one tile */
+};
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static size_t pieces(size_t len, size_t piece) {
+    return len / piece + (len % piece != 0);
+}
+
+/* The length of equal pieces of at most about `most`, a multiple of unit. Few pieces are made an
+ * even number, so that two threads end together. */
+static size_t piece_len(size_t len, size_t most, size_t unit) {
+    size_t count = pieces(len, most);
+    count += count > 1 && count < 8 && count % 2;
+    return count <= 1 ? len : pieces(pieces(len, count), unit) * unit;
+}
+
+static void cut(const struct gemm *g, struct grid *ret) {
+    *ret = (struct grid){.g = g, .batches = g->batches ? g->batches : 1, .batches_a_tile = 1};
+    if (g->m == 1 || g->n == 1) {
+        size_t len = g->m == 1 ? g->n : g->m;
+        size_t most = GEMV_ELEMENTS / (g->k ? g->k : 1);
+        size_t piece = piece_len(len, most < COL_UNIT ? COL_UNIT : most, COL_UNIT);
+        ret->rows = g->m == 1 ? 1 : piece;
+        ret->cols = g->m == 1 ? piece : 1;
+    } else {
+        ret->rows = piece_len(g->m, TILE_ROWS, ROW_UNIT);
+        size_t most = TILE_MACS / ret->rows / (g->k ? g->k : 1);
+        ret->cols = piece_len(g->n, most < TILE_COLS_LEAST ? TILE_COLS_LEAST : most, COL_UNIT);
+    }
+    ret->row_tiles = pieces(g->m, ret->rows);
+    ret->col_tiles = pieces(g->n, ret->cols);
+    if (ret->row_tiles * ret->col_tiles == 1) {
+        size_t macs = g->m * g->n * (g->k ? g->k : 1);
+        ret->batches_a_tile = macs >= TILE_MACS / 2 ? 1 : TILE_MACS / 2 / macs;
+    }
+}
+
+static void gemv(const struct gemm *g, bool one_row) {
+    /* y = alpha op(M) x + y, M the matrix that is no vector. */
+    size_t len = one_row ? g->n : g->m;
+    const real *matrix = one_row ? g->b : g->a, *x = one_row ? g->a : g->b;
+    size_t ld = one_row ? g->ldb : g->lda;
+    size_t x_step = one_row ? (g->a_transposed ? g->lda : 1) : (g->b_transposed ? 1 : g->ldb);
+    size_t y_step = one_row ? 1 : g->ldc;
+    /* As stored: M for a row vector is B, read down its columns. */
+    bool transposed = one_row ? !g->b_transposed : g->a_transposed;
+    /* Scaling y is ours: whether 0 * NaN is 0 there differs between versions of OpenBLAS. */
+    if (g->beta != 1)
+        for (size_t i = 0; i < len; i++)
+            g->c[i * y_step] = g->beta == 0 ? 0 : g->beta * g->c[i * y_step];
+    size_t rows = transposed ? g->k : len, cols = transposed ? len : g->k;
+    BLAS_GEMV(CblasRowMajor, transposed ? CblasTrans : CblasNoTrans, (int)rows, (int)cols, g->alpha,
+              matrix, (int)ld, x, (int)x_step, 1, g->c, (int)y_step);
+}
+
+void gemm_tile(const struct gemm *g) {
+    assert(g->batches <= 1 && g->m <= INT_MAX && g->n <= INT_MAX && g->k <= INT_MAX);
+    assert(g->lda <= INT_MAX && g->ldb <= INT_MAX && g->ldc <= INT_MAX);
+    if (g->m == 0 || g->n == 0)
+        return;
+    if (g->k == 0) {
+        for (size_t i = 0; i < g->m; i++)
+            for (size_t j = 0; j < g->n; j++)
+                g->c[i * g->ldc + j] = g->beta == 0 ? 0 : g->beta * g->c[i * g->ldc + j];
+    } else if (g->m == 1 || g->n == 1) {
+        gemv(g, g->m == 1);
+    } else {
+        BLAS_GEMM(CblasRowMajor, g->a_transposed ? CblasTrans : CblasNoTrans,
+                  g->b_transposed ? CblasTrans : CblasNoTrans, (int)g->m, (int)g->n, (int)g->k,
+                  g->alpha, g->a, (int)g->lda, g->b, (int)g->ldb, g->beta, g->c, (int)g->ldc);
+    }
+}
+
+static int run_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct grid *grid = ctx;
+    const struct gemm *g = grid->g;
+    size_t col_tile = index % grid->col_tiles;
+    size_t row_tile = index / grid->col_tiles % grid->row_tiles;
+    size_t first = index / grid->col_tiles / grid->row_tiles * grid->batches_a_tile;
+    size_t last = least(first + grid->batches_a_tile, grid->batches);
+    size_t row0 = row_tile * grid->rows, col0 = col_tile * grid->cols;
+    struct gemm tile = *g;
+    tile.batches = 1;
+    tile.m = least(grid->rows, g->m - row0);
+    tile.n = least(grid->cols, g->n - col0);
+    for (size_t i = first; i < last; i++) {
+        tile.a = g->a + i * g->a_step + (g->a_transposed ? row0 : row0 * g->lda);
+        tile.b = g->b + i * g->b_step + (g->b_transposed ? col0 * g->ldb : col0);
+        tile.c = g->c + i * g->c_step + row0 * g->ldc + col0;
+        gemm_tile(&tile);
+    }
+    return 0;
+}
+
+int gemm_run(const struct gemm *g, struct team *team, const struct progress *progress,
+             struct err *err) {
+    if (g->k > INT_MAX || g->lda > INT_MAX || g->ldb > INT_MAX || g->ldc > INT_MAX)
+        return err_set(
+            err, ERR_TOO_LARGE,
+            "a matrix product with rows of %zu, %zu and %zu numbers and an inner size of "
+            "%zu is more than BLAS can take (%d)",
+            g->lda, g->ldb, g->ldc, g->k, INT_MAX);
+    if (g->m == 0 || g->n == 0)
+        return 0;
+    blas_facts();
+    struct grid grid;
+    cut(g, &grid);
+    size_t count = grid.row_tiles * grid.col_tiles * pieces(grid.batches, grid.batches_a_tile);
+    return loop_run(team, progress, count, run_tile, &grid, err);
+}
