@@ -62,8 +62,8 @@ static int place_copy(struct placing *p, size_t index, struct err *err);
 static int place_literal(struct placing *p, const char *path, const void *bytes, size_t len,
                          struct err *err);
 static enum dtype float_type(const struct model *model, const char *component, bool wanted);
-static bool is_left_out(const struct placing *p, const char *path);
-static bool repeats_weights(const struct placing *p, const char *path);
+static bool is_left_out(const struct placing *p, const char *path, bool indexed);
+static bool repeats_weights(const struct placing *p, const char *path, bool indexed);
 static const char *component_of(const struct placing *p, const char *path);
 static int slurp(struct placing *p, size_t index, char **ret, size_t *ret_len, struct err *err);
 static int by_align(const void *a, const void *b);
@@ -307,8 +307,8 @@ static int place_other(struct placing *p, size_t index, struct err *err) {
     const char *path = p->model->resolver->files[index].path;
     const char *base = path + st_folder_len(path);
     const char *component = component_of(p, path);
+    size_t used = SIZE_MAX;
     if (component) {
-        size_t used;
         char folder[LIMIT_PATH_BYTES + 1];
         snprintf(folder, sizeof folder, "%.*s", (int)st_folder_len(path), path);
         if (st_index_find(p->model->resolver, folder, p->weights_suffix, &used, err) < 0)
@@ -320,7 +320,7 @@ static int place_other(struct placing *p, size_t index, struct err *err) {
     }
     if (strcmp(path, "README.md") == 0)
         return place_card(p, index, err);
-    if (!is_left_out(p, path))
+    if (!is_left_out(p, path, used != SIZE_MAX))
         return place_copy(p, index, err);
     size_t len = strlen(p->left_out), room = sizeof p->left_out - len;
     if (room > strlen(path) + 8)
@@ -459,7 +459,7 @@ static enum dtype float_type(const struct model *model, const char *component, b
 }
 
 /* The same weights once more: in another container, in another precision or under other names. */
-static bool is_left_out(const struct placing *p, const char *path) {
+static bool is_left_out(const struct placing *p, const char *path, bool indexed) {
     static const char *const ends[] = {
         ".bin",  ".pt",   ".pth",       ".ckpt",   ".h5",      ".msgpack",        ".onnx",
         ".gguf", ".ggml", ".onnx_data", ".tflite", ".mlmodel", ".bin.index.json", ".pb",
@@ -471,20 +471,25 @@ static bool is_left_out(const struct placing *p, const char *path) {
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (st_has_suffix(path, ends[i]))
             return true;
-    return st_has_suffix(path, ".safetensors") && repeats_weights(p, path);
+    return st_has_suffix(path, ".safetensors") && repeats_weights(p, path, indexed);
 }
 
-/* A .safetensors that is not the model's. Beside the model's files: variants go by their name,
- * other things (adapters) are copied. In a folder with a configuration of its own it is a part of
- * its own and copied; elsewhere it is taken for the same weights. */
-static bool repeats_weights(const struct placing *p, const char *path) {
+/* A .safetensors that is not the model's. Beside the model's files: without configuration and index
+ * it was left aside because it repeats the main file's tensors, which may have other names in the
+ * output and would not be known again; else variants go by their name, other things (adapters) are
+ * copied. In a folder with a configuration of its own it is a part of its own and copied; elsewhere
+ * it is taken for the same weights. */
+static bool repeats_weights(const struct placing *p, const char *path, bool indexed) {
     static const char *const stems[] = {"model.", "model-", "consolidated", "pytorch_model",
                                         "diffusion_pytorch_model"};
     size_t folder = st_folder_len(path);
     char config[LIMIT_PATH_BYTES + 16];
     snprintf(config, sizeof config, "%.*sconfig.json", (int)folder, path);
+    bool configured = resolver_find(p->model->resolver, config) != SIZE_MAX;
     if (!component_of(p, path))
-        return folder == 0 || resolver_find(p->model->resolver, config) == SIZE_MAX;
+        return folder == 0 || !configured;
+    if (!configured && !indexed)
+        return true;
     for (size_t i = 0; i < sizeof stems / sizeof *stems; i++)
         if (strncmp(path + folder, stems[i], strlen(stems[i])) == 0)
             return true;

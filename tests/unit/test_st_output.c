@@ -360,6 +360,24 @@ static void what_comes_along(void **state) {
     drop(&r);
 }
 
+/* The first tensor is called otherwise in the output: the repetition would not be known again. */
+static void repeated_weights_of_any_name_stay_behind(void **state) {
+    struct run r = {0};
+    memfiles_model(&r.in, "model.safetensors", "a.weight F16 8x32\nb.weight F32 8\n", NULL);
+    memfiles_model(&r.in, "best.safetensors", "a.weight F16 8x32\nb.weight F32 8\n", NULL);
+    memfiles_model(&r.in, "more.safetensors", "c.weight F16 8x32\n", NULL);
+    open_it(&r);
+    want(&r, NULL, scheme("int8", GRANULARITY_CHANNEL, 0, true, false));
+    write_it(&r);
+    CHECK_UINT(r.out.count, 3);
+    CHECK(!memfiles_has(&r.out, "best.safetensors"));
+    CHECK_UINT(r.again->file_count, 2);
+    CHECK_UINT(r.again->tensor_count, 3);
+    CHECK_UINT(r.warnings.count, 1);
+    CHECK_HOLDS(r.warnings.items[0].detail, "left out of the output: best.safetensors");
+    drop(&r);
+}
+
 static void a_pipeline_keeps_its_parts(void **state) {
     struct run r = {0};
     memfiles_text(&r.in, "model_index.json", "{\"_class_name\":\"StableDiffusionPipeline\"}");
@@ -487,6 +505,7 @@ int main(void) {
         cmocka_unit_test(a_lone_file_carries_the_facts),
         cmocka_unit_test(shards_stay_shards),
         cmocka_unit_test(what_comes_along),
+        cmocka_unit_test(repeated_weights_of_any_name_stay_behind),
         cmocka_unit_test(a_pipeline_keeps_its_parts),
         cmocka_unit_test(names_may_not_meet),
         cmocka_unit_test(removed_tensors_are_not_written),
