@@ -30,6 +30,9 @@ static const struct problem_rule rules[] = {
     {ERR_BAD_RANGE, 416, 0, "Content-Range tells the size."},
     {ERR_FORBIDDEN_PICKLE, 422, 0,
      "Only pickles of tensors are read; nothing in a file is ever executed."},
+    {ERR_BAD_DATASET, 422, 0,
+     "A dataset does not follow the specification of its container, its arrays disagree in length, "
+     "or a value in it is out of range. File, array and position are given where they are known."},
     {ERR_TOO_LARGE, 413, 0, "The limit is a setting of the server; see GET /v1/version."},
     {ERR_NO_LENGTH, 411, 0, "Send a Content-Length."},
     {ERR_OVER_BUDGET, 422, 0, "The plan needs more memory than all jobs together may use."},

@@ -35,6 +35,10 @@
 #define LIMIT_PICKLE_DEPTH 64
 #define LIMIT_PICKLE_MEMO 4000000
 #define LIMIT_ZIP_ENTRIES 500000
+/* numpy itself reads no header above 10,000 bytes unless told to. */
+#define LIMIT_NPY_HEADER_BYTES (64 * KIB)
+/* Arrays of a dataset: one per input and output of a graph, which have a few hundred at most. */
+#define LIMIT_DATASET_ARRAYS 4096
 /* config.json, index.json and other small files that are parsed whole. */
 #define LIMIT_JSON_FILE_BYTES (16 * MIB)
 #define LIMIT_JSON_DEPTH 64

@@ -289,6 +289,9 @@ static int read_checkpoint(const struct model *model, struct checkpoint *c, stru
     if (head == HEAD_PICKLE)
         return refuse_old(file->path, err);
     if (zipdir_read(file->source, model->arena, &c->dir, err) < 0 ||
+        zipdir_check_stored(file->source, &c->dir,
+                            "torch.save stores entries as they are: save the model again",
+                            err) < 0 ||
         find_pickle(file, &c->dir, model->arena, &entry, &c->prefix, err) < 0 ||
         check_byteorder(file, &c->dir, c->prefix, err) < 0)
         return -1;

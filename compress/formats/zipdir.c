@@ -23,6 +23,11 @@
 #define COMMENT_BYTES_MAX 65535
 #define NAME_BYTES_MAX 4096 /* longest path torch could be given */
 
+#define METHOD_STORED 0
+#define METHOD_DEFLATED 8
+/* A pair of 258 bytes in two bits: no deflated byte stands for more. */
+#define DEFLATE_RATIO_MAX 1032
+
 #define FLAG_ENCRYPTED 0x0001
 #define FLAG_PATCHED 0x0020
 #define FLAG_STRONG_ENCRYPTION 0x0040
@@ -94,6 +99,15 @@ out:
     free(places);
     free(scratch);
     return status;
+}
+
+int zipdir_check_stored(const struct source *source, const struct zipdir *dir, const char *advice,
+                        struct err *err) {
+    for (size_t i = 0; i < dir->count; i++)
+        if (dir->entries[i].deflated)
+            return refuse(source, dir->entries[i].offset, ERR_UNSUPPORTED, err,
+                          "the zip entry \"%s\" is compressed; %s", dir->entries[i].name, advice);
+    return 0;
 }
 
 const struct zipdir_entry *zipdir_find(const struct zipdir *dir, const char *name) {
@@ -187,8 +201,7 @@ static int find_end(struct source *source, struct central *ret, struct err *err)
 
 /* The zip64 extra field: present values in this order, each only if its 32-bit place is all ones.
  */
-static int read_extra64(struct bytes extra, struct zipdir_entry *entry, uint64_t *packed,
-                        uint64_t *start) {
+static int read_extra64(struct bytes extra, struct zipdir_entry *entry, uint64_t *start) {
     struct cursor c = cursor_over(extra.at, extra.len, 0);
     while (c.left >= 4) {
         uint16_t id = cursor_u16(&c);
@@ -200,8 +213,8 @@ static int read_extra64(struct bytes extra, struct zipdir_entry *entry, uint64_t
         struct cursor f = cursor_over(field.at, field.len, 0);
         if (entry->bytes == UINT32_MAX)
             entry->bytes = cursor_u64(&f);
-        if (*packed == UINT32_MAX)
-            *packed = cursor_u64(&f);
+        if (entry->packed_bytes == UINT32_MAX)
+            entry->packed_bytes = cursor_u64(&f);
         if (*start == UINT32_MAX)
             *start = cursor_u64(&f);
         return f.failed ? -1 : 0;
@@ -231,12 +244,11 @@ static int check_method(const struct source *source, uint64_t at, uint16_t flags
                         const char *name, struct err *err) {
     if (flags & (FLAG_ENCRYPTED | FLAG_STRONG_ENCRYPTION | FLAG_MASKED_HEADERS | FLAG_PATCHED))
         return refuse(source, at, ERR_UNSUPPORTED, err, "the zip entry \"%s\" is encrypted", name);
-    if (method != 0)
-        return refuse(
-            source, at, ERR_UNSUPPORTED, err,
-            "the zip entry \"%s\" is compressed (method %u); torch.save stores entries as "
-            "they are: save the model again",
-            name, method);
+    if (method != METHOD_STORED && method != METHOD_DEFLATED)
+        return refuse(source, at, ERR_UNSUPPORTED, err,
+                      "the zip entry \"%s\" is compressed by method %u; stored and deflated "
+                      "entries are read",
+                      name, method);
     return 0;
 }
 
@@ -247,20 +259,24 @@ static int read_central_entry(struct cursor *c, const struct source *source, str
     struct bytes raw = cursor_take(c, CENTRAL_BYTES);
     if (c->failed || memcmp(raw.at, "PK\1\2", 4) != 0)
         return refuse(source, at, ERR_BAD_MODEL, err, "the zip directory is damaged");
-    uint64_t packed = load_u32(raw.at + 20);
+    entry->packed_bytes = load_u32(raw.at + 20);
     entry->bytes = load_u32(raw.at + 24);
     place->start = load_u32(raw.at + 42);
     struct bytes name = cursor_take(c, load_u16(raw.at + 28));
     struct bytes extra = cursor_take(c, load_u16(raw.at + 30));
     cursor_take(c, load_u16(raw.at + 32));
-    if (c->failed || read_extra64(extra, entry, &packed, &place->start) < 0)
+    if (c->failed || read_extra64(extra, entry, &place->start) < 0)
         return refuse(source, at, ERR_BAD_MODEL, err, "the zip directory is damaged");
     if (add_name(name, at, source, arena, dir, entry, err) < 0 ||
         check_method(source, at, load_u16(raw.at + 8), load_u16(raw.at + 10), entry->name, err) < 0)
         return -1;
-    if (packed != entry->bytes)
+    entry->deflated = load_u16(raw.at + 10) == METHOD_DEFLATED;
+    if (!entry->deflated && entry->packed_bytes != entry->bytes)
         return refuse(source, at, ERR_BAD_MODEL, err,
                       "the zip entry \"%s\" is stored, but its two sizes differ", entry->name);
+    if (entry->deflated && entry->bytes / DEFLATE_RATIO_MAX > entry->packed_bytes)
+        return refuse(source, at, ERR_BAD_MODEL, err,
+                      "the zip entry \"%s\" claims more bytes than it can hold", entry->name);
     if (load_u16(raw.at + 34) != 0)
         return refuse(source, at, ERR_UNSUPPORTED, err, "a zip of several volumes");
     dir->count++;
@@ -298,18 +314,19 @@ static int read_local(struct source *source, const struct central *central,
         return -1;
     uint64_t head = LOCAL_BYTES + name_len + load_u16(scratch + 28);
     if (memcmp(scratch, "PK\3\4", 4) != 0 || load_u16(scratch + 26) != name_len ||
+        (load_u16(scratch + 8) == METHOD_DEFLATED) != entry->deflated ||
         memcmp(scratch + LOCAL_BYTES, entry->name, name_len) != 0)
         return refuse(source, place->start, ERR_BAD_MODEL, err,
                       "the local header of the zip entry \"%s\" says something else", entry->name);
     if (check_method(source, place->start, load_u16(scratch + 6), load_u16(scratch + 8),
                      entry->name, err) < 0)
         return -1;
-    if (left < head || left - head < entry->bytes)
+    if (left < head || left - head < entry->packed_bytes)
         return refuse(source, place->start, ERR_BAD_MODEL, err,
                       "the zip entry \"%s\" of %" PRIu64 " bytes runs into the directory",
-                      entry->name, entry->bytes);
+                      entry->name, entry->packed_bytes);
     entry->offset = place->start + head;
-    place->end = entry->offset + entry->bytes;
+    place->end = entry->offset + entry->packed_bytes;
     return 0;
 }
 

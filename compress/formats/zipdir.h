@@ -1,6 +1,6 @@
 /*
- * The directory of a zip archive whose entries are stored, not compressed: the only kind that
- * torch.save writes, and the only kind whose entries can be read in place.
+ * The directory of a zip archive: what torch.save writes (entries stored as they are, which can be
+ * read in place) and what numpy.savez writes (stored, or deflated: zip_entry.h reads both).
  *
  *   entry, entry, ...
  *      "PK\3\4"  local header: 30 bytes, name, extra field (torch pads here to 64 bytes)
@@ -16,7 +16,8 @@
  * second volume, no two entries of one name. (PKWARE APPNOTE 6.3.10.)
  *
  * Owns: nothing, all lives in the arena. Threads: any, once read. Expected failures: ERR_BAD_MODEL
- * with the file's offset, ERR_UNSUPPORTED for compressed or encrypted entries, ERR_TOO_LARGE.
+ * with the file's offset, ERR_UNSUPPORTED for encrypted entries and other kinds of compression,
+ * ERR_TOO_LARGE.
  */
 #ifndef COMPRESS_FORMATS_ZIPDIR_H
 #define COMPRESS_FORMATS_ZIPDIR_H
@@ -29,6 +30,8 @@ struct zipdir_entry {
     const char *name;
     uint64_t offset; /* of the data, in the file */
     uint64_t bytes;
+    uint64_t packed_bytes; /* that it takes in the file: `bytes` when it is stored */
+    bool deflated;
 };
 
 struct zipdir {
@@ -38,6 +41,10 @@ struct zipdir {
 };
 
 int zipdir_read(struct source *source, struct arena *arena, struct zipdir *ret, struct err *err);
+
+/* ERR_UNSUPPORTED naming the first entry that is not stored, and `advice`. */
+int zipdir_check_stored(const struct source *source, const struct zipdir *dir, const char *advice,
+                        struct err *err);
 
 /* NULL when there is none. */
 const struct zipdir_entry *zipdir_find(const struct zipdir *dir, const char *name);

@@ -1,5 +1,5 @@
 /*
- * Zip archives of stored entries, for tests; every field can be spoilt afterwards through the
+ * Zip archives, for tests; every field can be spoilt afterwards through the
  * places that are remembered. The layout is drawn in compress/formats/zipdir.h.
  */
 #ifndef TESTS_SUPPORT_TINYZIP_H
@@ -16,6 +16,8 @@ struct tinyzip {
         size_t local; /* offset of the local header */
         size_t data;
         size_t bytes;
+        size_t packed; /* bytes that it takes in the file */
+        unsigned method;
         size_t central; /* offset of the entry in the directory, once ended */
     } entries[TINYZIP_ENTRIES];
     size_t count;
@@ -24,6 +26,8 @@ struct tinyzip {
 };
 
 void tinyzip_add(struct tinyzip *z, const char *name, const void *data, size_t len);
+/* The same, deflated at zlib's level (1 to 9). */
+void tinyzip_deflate(struct tinyzip *z, const char *name, const void *data, size_t len, int level);
 /* Directory and end record; zip64 writes every size and offset in 64 bits. */
 void tinyzip_end(struct tinyzip *z, int zip64);
 void tinyzip_free(struct tinyzip *z);

@@ -132,8 +132,16 @@ static void name_twice(struct tinyzip *z) {
     store_u16(central(z, 1) + 28, 7);
     store_u16(central(z, 1) + 32, 1);
 }
+static void compressed(struct tinyzip *z) {
+    store_u16(central(z, 1) + 10, 14);
+}
 static void deflated(struct tinyzip *z) {
     store_u16(central(z, 1) + 10, 8);
+}
+static void deflated_too_well(struct tinyzip *z) {
+    deflated(z);
+    store_u16(local(z, 1) + 8, 8);
+    store_u32(central(z, 1) + 24, 8 * 1032);
 }
 static void deflated_locally(struct tinyzip *z) {
     store_u16(local(z, 1) + 8, 8);
@@ -227,8 +235,10 @@ static const struct bad bad_zips[] = {
     {"name in Latin-1", name_latin1, ERR_BAD_MODEL, "not plain text", 0},
     {"name past the end", name_past_end, ERR_BAD_MODEL, "damaged", 0},
     {"name twice", name_twice, ERR_BAD_MODEL, "two entries named", 0},
-    {"compressed", deflated, ERR_UNSUPPORTED, "compressed (method 8)", 0},
-    {"compressed, says the local header", deflated_locally, ERR_UNSUPPORTED, "compressed", 0},
+    {"compressed", compressed, ERR_UNSUPPORTED, "compressed by method 14", 0},
+    {"deflated, says the directory", deflated, ERR_BAD_MODEL, "says something else", 0},
+    {"deflated, says the local header", deflated_locally, ERR_BAD_MODEL, "says something else", 0},
+    {"deflated too well", deflated_too_well, ERR_BAD_MODEL, "more bytes than it can hold", 0},
     {"encrypted", encrypted, ERR_UNSUPPORTED, "encrypted", 0},
     {"two sizes", sizes_differ, ERR_BAD_MODEL, "sizes differ", 0},
     {"entry on another volume", entry_volume, ERR_UNSUPPORTED, "volumes", 0},

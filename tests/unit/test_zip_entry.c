@@ -1,0 +1,157 @@
+/* Entries of a zip as sources: stored and deflated, read in any order. */
+#include "compress/formats/zip_entry.h"
+
+#include "compress/base/limits.h"
+#include "tests/support/check.h"
+#include "tests/support/tinyzip.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct opened {
+    struct tinyzip z;
+    struct arena *arena;
+    struct source *archive, *entry;
+    struct zipdir dir;
+    struct err err;
+};
+
+static void open_last(struct opened *o) {
+    tinyzip_end(&o->z, 0);
+    o->err = ERR_INIT;
+    o->arena = arena_new(1 * MIB);
+    o->archive = source_over_memory(o->z.b.at, o->z.b.len, "a.npz");
+    CHECK_OK(zipdir_read(o->archive, o->arena, &o->dir, &o->err), &o->err);
+    CHECK_OK(zip_entry_open(o->archive, &o->dir.entries[o->dir.count - 1], &o->entry, &o->err),
+             &o->err);
+}
+
+static void drop(struct opened *o) {
+    source_close(o->entry);
+    source_close(o->archive);
+    arena_free(o->arena);
+    tinyzip_free(&o->z);
+    *o = (struct opened){0};
+}
+
+/* Compressible, but not without end: words of a small alphabet. */
+static uint8_t *content(size_t len) {
+    uint8_t *data = malloc(len);
+    uint32_t state = 1;
+    CHECK(data != NULL);
+    for (size_t i = 0; i < len; i++) {
+        state = state * 1664525 + 1013904223;
+        data[i] = (uint8_t)(state >> 28 | (i >> 12 & 0xf0));
+    }
+    return data;
+}
+
+static void stored_is_a_window(void **state) {
+    struct opened o = {0};
+    char buf[8];
+    tinyzip_add(&o.z, "first", "xxxx", 4);
+    tinyzip_add(&o.z, "second", "weights", 7);
+    open_last(&o);
+    CHECK_UINT(o.entry->bytes, 7);
+    CHECK_TEXT(o.entry->path, "a.npz");
+    CHECK_OK(source_read(o.entry, 2, buf, 5, &o.err), &o.err);
+    CHECK_BYTES(buf, "ights", 5);
+    source_will_need(o.entry, 0, 7);
+    source_done(o.entry, 0, 7);
+    CHECK_FAILS(source_read(o.entry, 3, buf, 5, &o.err), &o.err, ERR_BAD_MODEL);
+    drop(&o);
+}
+
+/* Large enough for several starting points. */
+static void deflated_reads_anywhere(void **state) {
+    size_t len = 6 * MIB + 12345;
+    uint8_t *data = content(len), *buf = malloc(len);
+    CHECK(buf != NULL);
+    for (int level = 1; level <= 9; level += 4) {
+        struct opened o = {0};
+        tinyzip_deflate(&o.z, "data", data, len, level);
+        CHECK(o.z.entries[0].packed < len);
+        open_last(&o);
+        CHECK_OK(source_read(o.entry, 0, buf, len, &o.err), &o.err);
+        CHECK_BYTES(buf, data, len);
+        uint32_t random = 7;
+        for (int i = 0; i < 200; i++) {
+            random = random * 1664525 + 1013904223;
+            size_t at = (size_t)random % len, n = (random >> 7) % 5000;
+            if (n > len - at)
+                n = len - at;
+            CHECK_OK(source_read(o.entry, at, buf, n, &o.err), &o.err);
+            CHECK_BYTES(buf, data + at, n);
+        }
+        drop(&o);
+
+        /* Never read from the front: points come up on the way. */
+        tinyzip_deflate(&o.z, "data", data, len, level);
+        open_last(&o);
+        for (size_t at = len - 1000; at > 700000; at -= 700000) {
+            CHECK_OK(source_read(o.entry, at, buf, 1000, &o.err), &o.err);
+            CHECK_BYTES(buf, data + at, 1000);
+        }
+        drop(&o);
+    }
+    free(buf);
+    free(data);
+}
+
+static void damage_is_found(void **state) {
+    size_t len = 300000;
+    uint8_t *data = content(len), *buf = malloc(len);
+    CHECK(buf != NULL);
+    struct opened o = {0};
+    tinyzip_deflate(&o.z, "data", data, len, 6);
+    open_last(&o);
+
+    /* More is stated than there is, */
+    struct zipdir_entry entry = o.dir.entries[0];
+    struct source *longer;
+    entry.bytes = len + 1;
+    CHECK_OK(zip_entry_open(o.archive, &entry, &longer, &o.err), &o.err);
+    CHECK_OK(source_read(longer, len - 10, buf, 10, &o.err), &o.err);
+    CHECK_FAILS(source_read(longer, len, buf, 1, &o.err), &o.err, ERR_BAD_MODEL);
+    CHECK_OK(source_read(longer, 0, buf, 10, &o.err), &o.err); /* and it still reads */
+    CHECK_BYTES(buf, data, 10);
+    source_close(longer);
+
+    /* or it ends in the middle, */
+    entry = o.dir.entries[0];
+    entry.packed_bytes /= 2;
+    CHECK_OK(zip_entry_open(o.archive, &entry, &longer, &o.err), &o.err);
+    CHECK(source_read(longer, 0, buf, len, &o.err) < 0);
+    CHECK_HOLDS(o.err.text, "is cut short");
+    CHECK_TEXT(o.err.file, "a.npz");
+    CHECK_FAILS(-1, &o.err, ERR_BAD_MODEL);
+    source_close(longer);
+
+    /* or it is not deflated at all. */
+    memset(o.z.b.at + o.dir.entries[0].offset, 0xff, 100);
+    CHECK_FAILS(source_read(o.entry, 0, buf, len, &o.err), &o.err, ERR_BAD_MODEL);
+    drop(&o);
+    free(buf);
+    free(data);
+}
+
+static void an_empty_entry(void **state) {
+    struct opened o = {0};
+    char byte;
+    tinyzip_deflate(&o.z, "data", "", 0, 6);
+    open_last(&o);
+    CHECK_UINT(o.entry->bytes, 0);
+    CHECK_OK(source_read(o.entry, 0, &byte, 0, &o.err), &o.err);
+    CHECK_FAILS(source_read(o.entry, 0, &byte, 1, &o.err), &o.err, ERR_BAD_MODEL);
+    drop(&o);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stored_is_a_window),
+        cmocka_unit_test(deflated_reads_anywhere),
+        cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(an_empty_entry),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
