@@ -20,6 +20,9 @@
     /* op_pad.c: padding */                                       \
     /* op_resize.c: resampling */                                 \
     /* op_matmul.c: matrix products */                            \
+    X(matmul)                                                     \
+    X(fused_matmul)                                               \
+    X(gemm)                                                       \
     /* op_conv.c: convolution */                                  \
     /* op_pool.c: pooling */                                      \
     /* op_norm.c: normalisation */                                \
