@@ -63,6 +63,9 @@ enum op_flag {
     OP_NEEDS_OUT = 1 << 4,
     /* The same inputs do not give the same outputs, or there are bodies: never folded. */
     OP_NOT_FOLDED = 1 << 5,
+    /* Beside OP_NEEDS_IN: not in[0], only the inputs after it (indices, starts, sizes), which are
+     * small; the data itself need not be kept for backward. */
+    OP_NEEDS_REST = 1 << 6,
 };
 
 struct relations;
