@@ -14,6 +14,14 @@
     /* op_reduce.c: reductions over axes */                       \
     /* op_cast.c: conversion between types */                     \
     /* op_shape.c: the same elements in another shape or order */ \
+    X(reshape)                                                    \
+    X(flatten)                                                    \
+    X(squeeze)                                                    \
+    X(unsqueeze)                                                  \
+    X(identity)                                                   \
+    X(dropout)                                                    \
+    X(shape)                                                      \
+    X(size)                                                       \
     /* op_fill.c: constants and patterns */                       \
     /* op_slice.c: cutting and joining */                         \
     /* op_index.c: gathering and scattering */                    \
