@@ -22,7 +22,19 @@
     X(dropout)                                                    \
     X(shape)                                                      \
     X(size)                                                       \
+    /* op_layout.c: other orders, repetition */                   \
+    X(transpose)                                                  \
+    X(expand)                                                     \
+    X(tile)                                                       \
+    X(depth_to_space)                                             \
+    X(space_to_depth)                                             \
     /* op_fill.c: constants and patterns */                       \
+    X(constant)                                                   \
+    X(constant_of_shape)                                          \
+    X(range)                                                      \
+    X(eye_like)                                                   \
+    X(one_hot)                                                    \
+    X(trilu)                                                      \
     /* op_slice.c: cutting and joining */                         \
     /* op_index.c: gathering and scattering */                    \
     /* op_pad.c: padding */                                       \

@@ -298,6 +298,8 @@ int strided_move(const struct strided *s, const void *from, void *to, unsigned i
     assert(item_bytes == 1 || item_bytes == 2 || item_bytes == 4 || item_bytes == 8 ||
            item_bytes == 16);
     w.items = normalise(&w.box);
+    if (w.items == 0)
+        return 0;
     return find_across(&w) ? run_strips(&w, team, progress, err)
                            : run_ranges(&w, team, progress, err);
 }

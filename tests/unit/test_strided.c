@@ -151,6 +151,10 @@ static void edges(void **state) {
     strided_axis(&none, 0, 3, 3);
     CHECK_OK(strided_move(&none, NULL, NULL, 4, NULL, NULL, &err), &err);
     CHECK_OK(strided_add(&none, NULL, NULL, NULL, NULL, &err), &err);
+    struct strided empty = {0}; /* would go in blocks, if there were any */
+    strided_axis(&empty, 3, 0, 1);
+    strided_axis(&empty, 0, 1, 3);
+    CHECK_OK(strided_move(&empty, NULL, NULL, 4, NULL, NULL, &err), &err);
 
     uint16_t seven = 7, filled[5] = {0};
     CHECK_OK(strided_fill(filled, 4, &seven, 2, NULL, NULL, &err), &err);
