@@ -16,6 +16,7 @@ static void fill_reference(struct kernels *k) {
     affine_fill_ref(k);
     fp8_fill_ref(k);
     legacy_fill_ref(k);
+    vmath_fill_ref(k);
 }
 
 #ifdef KERNELS_HAVE_AVX2

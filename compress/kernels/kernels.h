@@ -6,8 +6,8 @@
  * an operation is its specification; every other variant returns the same bits (lanes are
  * independent blocks or a fixed reduction tree of 16 partial sums, no fused multiply-add, no
  * approximate reciprocals, no flush to zero, canonical NaN). Pointers need no alignment; counts may
- * be odd and zero; nothing beyond the count is touched; outputs overlap no input.
- * tests/kernels compares all variants against the reference.
+ * be odd and zero; nothing beyond the count is touched; outputs overlap no input (those of vmath
+ * may be one). tests/kernels compares all variants against the reference.
  *
  * Rows of the struct are listed in KERNELS so that the test, the benchmark and the version page can
  * walk them. Threads: kernels_init() once before any other thread starts; then read-only.
@@ -68,32 +68,61 @@ typedef void kernel_from_fp8(const uint8_t *codes, size_t n, float scale, float 
 /* GGUF blocks of 32 values; x finite. */
 typedef void kernel_encode_block(const float *x, size_t blocks, uint8_t *ret);
 typedef void kernel_decode_block(const uint8_t *data, size_t blocks, float *ret);
+/* Vector mathematics: tensor/vmath.h says what each does. ret and y may be an input. */
+typedef void kernel_map(const float *x, size_t n, float *ret);
+typedef void kernel_map2(const float *a, const float *b, size_t n, float *ret);
+typedef void kernel_map_scalar(const float *x, float s, size_t n, float *ret);
+typedef void kernel_axpy(float s, const float *x, size_t n, float *y);
+typedef void kernel_muladd(const float *a, const float *b, size_t n, float *y);
+typedef double kernel_sum(const float *x, size_t n);
+typedef double kernel_dot(const float *x, const float *y, size_t n);
+typedef double kernel_sum_squares(const float *x, double mean, size_t n);
+typedef float kernel_max(const float *x, size_t n);
+typedef double kernel_exp_sum(const float *x, float shift, size_t n, float *ret);
 
 /* X(name, type) */
-#define KERNELS(X)                      \
-    X(f32_from_bf16, kernel_widen)      \
-    X(f32_from_f16, kernel_widen)       \
-    X(bf16_from_f32, kernel_narrow)     \
-    X(f16_from_f32, kernel_narrow)      \
-    X(range_f32, kernel_range)          \
-    X(error_stats_f32, kernel_error)    \
-    X(quantize_i8, kernel_quantize)     \
-    X(dequantize_i8, kernel_dequantize) \
-    X(pack_i4, kernel_pack)             \
-    X(unpack_i4, kernel_pack)           \
-    X(fit_f32, kernel_fit)              \
-    X(quantize_e4m3, kernel_to_fp8)     \
-    X(dequantize_e4m3, kernel_from_fp8) \
-    X(encode_q8_0, kernel_encode_block) \
-    X(encode_q4_0, kernel_encode_block) \
-    X(encode_q4_1, kernel_encode_block) \
-    X(encode_q5_0, kernel_encode_block) \
-    X(encode_q5_1, kernel_encode_block) \
-    X(decode_q8_0, kernel_decode_block) \
-    X(decode_q4_0, kernel_decode_block) \
-    X(decode_q4_1, kernel_decode_block) \
-    X(decode_q5_0, kernel_decode_block) \
-    X(decode_q5_1, kernel_decode_block)
+#define KERNELS(X)                         \
+    X(f32_from_bf16, kernel_widen)         \
+    X(f32_from_f16, kernel_widen)          \
+    X(bf16_from_f32, kernel_narrow)        \
+    X(f16_from_f32, kernel_narrow)         \
+    X(range_f32, kernel_range)             \
+    X(error_stats_f32, kernel_error)       \
+    X(quantize_i8, kernel_quantize)        \
+    X(dequantize_i8, kernel_dequantize)    \
+    X(pack_i4, kernel_pack)                \
+    X(unpack_i4, kernel_pack)              \
+    X(fit_f32, kernel_fit)                 \
+    X(quantize_e4m3, kernel_to_fp8)        \
+    X(dequantize_e4m3, kernel_from_fp8)    \
+    X(encode_q8_0, kernel_encode_block)    \
+    X(encode_q4_0, kernel_encode_block)    \
+    X(encode_q4_1, kernel_encode_block)    \
+    X(encode_q5_0, kernel_encode_block)    \
+    X(encode_q5_1, kernel_encode_block)    \
+    X(decode_q8_0, kernel_decode_block)    \
+    X(decode_q4_0, kernel_decode_block)    \
+    X(decode_q4_1, kernel_decode_block)    \
+    X(decode_q5_0, kernel_decode_block)    \
+    X(decode_q5_1, kernel_decode_block)    \
+    X(exp_f32, kernel_map)                 \
+    X(log_f32, kernel_map)                 \
+    X(tanh_f32, kernel_map)                \
+    X(sigmoid_f32, kernel_map)             \
+    X(erf_f32, kernel_map)                 \
+    X(add_f32, kernel_map2)                \
+    X(sub_f32, kernel_map2)                \
+    X(mul_f32, kernel_map2)                \
+    X(div_f32, kernel_map2)                \
+    X(add_scalar_f32, kernel_map_scalar)   \
+    X(mul_scalar_f32, kernel_map_scalar)   \
+    X(axpy_f32, kernel_axpy)               \
+    X(muladd_f32, kernel_muladd)           \
+    X(sum_f32, kernel_sum)                 \
+    X(dot_f32, kernel_dot)                 \
+    X(sum_squares_f32, kernel_sum_squares) \
+    X(max_f32, kernel_max)                 \
+    X(exp_sum_f32, kernel_exp_sum)
 
 struct kernels {
 #define KERNELS_FIELD(name, type) type *name;

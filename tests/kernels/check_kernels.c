@@ -343,6 +343,132 @@ static void check_kernel_decode_block(const char *name, kernel_decode_block *wan
     }
 }
 
+static void check_kernel_map(const char *name, kernel_map *want, kernel_map *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        float *x = input_floats(0, n, f);
+        for (size_t i = 0; i < n && next() % 2; i++)
+            x[i] *= 50; /* gaussian values that leave the middle of exp and tanh */
+        uint8_t *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        want(x, n, (float *)(void *)a);
+        got(x, n, (float *)(void *)b);
+        compare(name, n, 4 * n, b, a);
+        memcpy(b, x, 4 * n);
+        got((float *)(void *)b, n, (float *)(void *)b);
+        compare(name, n, 4 * n, b, a);
+    }
+}
+
+/* Which of two NaN operands an instruction returns is the compiler's choice. */
+static void canonical(float *x, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = x[i] == x[i] ? x[i] : from_bits(0x7fc00000);
+}
+
+static void check_kernel_map2(const char *name, kernel_map2 *want, kernel_map2 *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f), *y = input_floats(1, n, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        want(x, y, n, a);
+        got(x, y, n, b);
+        canonical(a, n);
+        canonical(b, n);
+        compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+        memcpy(b, y, 4 * n);
+        got(x, b, n, b);
+        canonical(b, n);
+        compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void check_kernel_map_scalar(const char *name, kernel_map_scalar *want,
+                                    kernel_map_scalar *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4), s = value(f);
+        want(x, s, n, a);
+        got(x, s, n, b);
+        canonical(a, n);
+        canonical(b, n);
+        compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void check_kernel_axpy(const char *name, kernel_axpy *want, kernel_axpy *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f), *y = input_floats(1, n, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4), s = value(f);
+        memcpy(a, y, 4 * n);
+        memcpy(b, y, 4 * n);
+        want(s, x, n, a);
+        got(s, x, n, b);
+        canonical(a, n);
+        canonical(b, n);
+        compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void check_kernel_muladd(const char *name, kernel_muladd *want, kernel_muladd *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f), *y = input_floats(1, n, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        memcpy(a, y, 4 * n);
+        memcpy(b, y, 4 * n);
+        want(x, y, n, a);
+        got(x, y, n, b);
+        canonical(a, n);
+        canonical(b, n);
+        compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void compare_sums(const char *name, size_t n, double got, double want) {
+    if (got != got && want != want)
+        got = want;
+    compare_struct(name, n, &got, &want, sizeof got);
+}
+
+static void check_kernel_sum(const char *name, kernel_sum *want, kernel_sum *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f);
+        compare_sums(name, n, got(x, n), want(x, n));
+    }
+}
+
+static void check_kernel_dot(const char *name, kernel_dot *want, kernel_dot *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f), *y = input_floats(1, n, f);
+        compare_sums(name, n, got(x, y, n), want(x, y, n));
+    }
+}
+
+static void check_kernel_sum_squares(const char *name, kernel_sum_squares *want,
+                                     kernel_sum_squares *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f);
+        double mean = (double)value(f) * 0.7;
+        compare_sums(name, n, got(x, mean, n), want(x, mean, n));
+    }
+}
+
+static void check_kernel_max(const char *name, kernel_max *want, kernel_max *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f);
+        float a = want(x, n), b = got(x, n);
+        compare_struct(name, n, &b, &a, sizeof a);
+    }
+}
+
+static void check_kernel_exp_sum(const char *name, kernel_exp_sum *want, kernel_exp_sum *got) {
+    EACH_FLAVOUR(f, FLAVOURS) EACH_COUNT(n) {
+        const float *x = input_floats(0, n, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4), shift = value(f);
+        compare_sums(name, n, got(x, shift, n, b), want(x, shift, n, a));
+        canonical(a, n);
+        canonical(b, n);
+        compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
 /* The benchmark's one call on n values: every type of kernel in its own way. */
 static float bench_x[MOST], bench_y[MOST];
 static uint8_t bench_bytes[4 * MOST];
@@ -365,6 +491,16 @@ BENCH(kernel_to_fp8, kernel(bench_x, n, 0.0002f, bench_bytes))
 BENCH(kernel_from_fp8, kernel(bench_bytes, n, 0.0002f, bench_y))
 BENCH(kernel_encode_block, kernel(bench_x, n / 32, bench_bytes))
 BENCH(kernel_decode_block, kernel(bench_bytes, n / 32, bench_y))
+BENCH(kernel_map, kernel(bench_x, n, bench_y))
+BENCH(kernel_map2, kernel(bench_x, bench_x, n, bench_y))
+BENCH(kernel_map_scalar, kernel(bench_x, 1.5f, n, bench_y))
+BENCH(kernel_axpy, kernel(1e-6f, bench_x, n, bench_y))
+BENCH(kernel_muladd, kernel(bench_x, bench_x, n, bench_y))
+BENCH(kernel_sum, bench_sink[0] = kernel(bench_x, n))
+BENCH(kernel_dot, bench_sink[0] = kernel(bench_x, bench_y, n))
+BENCH(kernel_sum_squares, bench_sink[0] = kernel(bench_x, 0.01, n))
+BENCH(kernel_max, bench_sink[0] = (double)kernel(bench_x, n))
+BENCH(kernel_exp_sum, bench_sink[0] = kernel(bench_x, 0.01f, n, bench_y))
 
 static double seconds(void) {
     struct timespec t;
