@@ -154,10 +154,15 @@ CASES(space_to_depth, "SpaceToDepth(blocksize=2) x:f32[2,3,4,6]");
 CASES(expand, "Expand x:f32[3,1] s:i64[3]{2,1,4}", "Expand x:f32[3] s:i64[1]{1}",
       "Expand x:i64[1] s:i64[1]{4}");
 CASES(tile, "Tile x:f32[2,3] r:i64[2]{2,3}", "Tile x:i64[2] r:i64[1]{3}");
+CASES(dropout, "Dropout x:f32[3,5]", "Dropout x:f32[3,5] r:f32[]{0.3} -> 2",
+      "Dropout x:f32[3,5] r:f32[]{0.3} t:bool[]{0}", "Dropout@7(ratio=0.4) x:f32[3,5]");
 CASES(shape, "Shape x:f32[3,4,5]", "Shape(start=1, end=-1) x:f32[3,4,5]");
 CASES(size, "Size x:f32[3,4,5]");
 
 /* op_fill.c */
+CASES(constant, "Constant(value=f32[2,2]{0.5})", "Constant(value=i64[3]{1,2,3})",
+      "Constant(value_ints=[4,5])", "Constant(value_int=4)", "Constant(value_float=0.5)",
+      "Constant(value_floats=[0.5,1.5])");
 CASES(constant_of_shape, "ConstantOfShape s:i64[2]{2,3}",
       "ConstantOfShape(value=i64[1]{7}) s:i64[1]{4}",
       "ConstantOfShape(value=f32[1]{0.5}) s:i64[0]{}");
