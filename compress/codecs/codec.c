@@ -228,7 +228,7 @@ struct encoded_size encoding_size(const struct encoding *e, uint64_t rows, uint6
     unsigned bits = codec->bits;
     switch (codec->family) {
     case CODEC_PLAIN:
-        size.row_bytes = cols * dtype_row(e->dtype)->bytes;
+        size.row_bytes = dtype_bytes(e->dtype, cols);
         break;
     case CODEC_BLOCK:
         size.row_bytes = cols / codec->block_len * codec->block_bytes;

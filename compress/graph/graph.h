@@ -37,6 +37,8 @@ enum value_kind {
     VALUE_OUTER,    /* `outer`, of the graph around this body */
 };
 
+#define VALUE_NO_TENSOR UINT32_MAX
+
 struct use {
     struct node *node;
     size_t slot; /* node->in[slot] */
@@ -47,7 +49,8 @@ struct value {
     const char *name;
     enum value_kind kind;
     struct type type;         /* declared by the file, or inferred; dtype NONE when unknown */
-    uint32_t tensor;          /* WEIGHT: index into model->tensors */
+    uint32_t tensor;          /* WEIGHT: index into model->tensors; VALUE_NO_TENSOR: carried in the
+                                 file's own bytes alone (texts, sparse tensors, odd types) */
     const struct array *data; /* CONSTANT; WEIGHT: the content too, when it is small (integers,
                                  scalars) and was read with the header */
     struct value *outer;      /* OUTER */
@@ -69,7 +72,8 @@ enum attr_kind {
     ATTR_STRINGS,
     ATTR_TENSOR, /* as an array */
     ATTR_GRAPH,
-    ATTR_OTHER, /* sparse tensors, types, lists of graphs or tensors: carried in the node's bytes */
+    ATTR_OTHER, /* sparse tensors, types, lists of graphs or tensors, very long lists: carried in
+                   the file's bytes (origin) */
 };
 
 struct attr {
@@ -86,12 +90,17 @@ struct attr {
         const struct array *tensor;
         struct graph *body;
     };
+    /* Where its bytes stand in the model's file; bytes 0: nowhere, the writer makes them. Whoever
+     * changes an attribute sets it to 0. */
+    struct {
+        uint64_t offset, bytes;
+    } origin;
 };
 
 /* Where a node's bytes stand in the file that it came from. */
 struct node_origin {
-    uint64_t offset;
-    uint64_t bytes; /* 0: there are none, the writer makes them */
+    uint64_t offset; /* stays when the node is changed; 0: there never were any */
+    uint64_t bytes;  /* 0: there are none that hold, the writer makes them */
     uint32_t call;  /* inlined: number of the function call it belongs to, from 1; else 0 */
 };
 

@@ -47,16 +47,23 @@ void model_free(struct model *model) {
     arena_free(model->arena); /* the model itself lives in it */
 }
 
-int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_file,
-                   struct err *err) {
+static int make_room(struct model *model, struct err *err) {
     if (!model->files) {
-        /* One allocation for the most there can be: files keep their addresses. */
-        model->files = ARENA_ARRAY(model->arena, struct model_file, model->resolver->count);
+        /* One allocation for the most there can be: files keep their addresses. One more than the
+         * resolver has: model_add_memory(). */
+        model->files = ARENA_ARRAY(model->arena, struct model_file, model->resolver->count + 1);
         if (!model->files)
             return err_set(err, ERR_NO_MEMORY, "the list of files needs too much memory");
     }
-    if (model->file_count == model->resolver->count)
+    if (model->file_count > model->resolver->count)
         return err_set(err, ERR_BUG, "more tensor files than files");
+    return 0;
+}
+
+int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_file,
+                   struct err *err) {
+    if (make_room(model, err) < 0)
+        return -1;
     const struct resolver_file *listed = &model->resolver->files[resolver_index];
     struct source *source;
     if (model->resolver->ops->open(model->resolver, resolver_index, &source, err) < 0)
@@ -67,6 +74,20 @@ int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_fil
         .resolver_index = resolver_index,
         .source = source,
     };
+    *ret_file = (uint32_t)model->file_count++;
+    return 0;
+}
+
+int model_add_memory(struct model *model, const void *data, size_t len, uint32_t *ret_file,
+                     struct err *err) {
+    static const char path[] = "";
+    if (make_room(model, err) < 0)
+        return -1;
+    struct source *source = source_over_memory(data, len, path);
+    if (!source)
+        return err_set(err, ERR_NO_MEMORY, "no memory for decoded tensors");
+    model->files[model->file_count] = (struct model_file){
+        .path = path, .bytes = len, .resolver_index = SIZE_MAX, .source = source};
     *ret_file = (uint32_t)model->file_count++;
     return 0;
 }
@@ -132,7 +153,9 @@ void tensor_matrix(const struct tensor *tensor, const struct encoding *e, uint64
     unsigned rank = tensor->rank;
     uint64_t rows = 1, cols = 1;
     unsigned row_dims = 1; /* how many leading dimensions fold into rows */
-    if (rank < 2)
+    bool half_bytes = e->codec && e->codec->family == CODEC_PLAIN &&
+                      (e->dtype == DTYPE_I4 || e->dtype == DTYPE_U4);
+    if (rank < 2 || half_bytes) /* a row may end in the middle of a byte */
         row_dims = 0;
     else if (e->codec && e->codec->family == CODEC_BLOCK)
         row_dims = rank - 1;

@@ -25,6 +25,7 @@
 struct arena;
 struct format;
 struct arch;
+struct graph;
 
 enum role { /* bits, so that a selector can name a family */
             ROLE_NONE = 0,
@@ -74,9 +75,9 @@ struct tensor {
 };
 
 struct model_file {
-    const char *path;
+    const char *path; /* "" for memory */
     uint64_t bytes;
-    size_t resolver_index;
+    size_t resolver_index; /* SIZE_MAX: memory, no file (model_add_memory) */
     struct source *source; /* open while the model is; NULL for files that hold no tensors */
 };
 
@@ -106,7 +107,8 @@ struct model {
     const char *opaque_quantization;
     struct model_fact *facts;
     size_t fact_count;
-    void *private; /* the format's own index, in the arena */
+    struct graph *graph; /* what it computes, in the arena; NULL: the format does not say */
+    void *private;       /* the format's own index, in the arena */
 };
 
 /* An empty model with an arena of its own; NULL when out of memory. */
@@ -115,6 +117,10 @@ void model_free(struct model *model); /* closes the sources; not the resolver */
 
 /* Registers a file that holds tensors and opens its source. -1 with err set. */
 int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_file, struct err *err);
+/* The same for tensors that no file holds as bytes (ONNX stores some as lists of varints) and that
+ * were decoded into the arena. At most once. */
+int model_add_memory(struct model *model, const void *data, size_t len, uint32_t *ret_file,
+                     struct err *err);
 /* What every format does at the end of its open: elements, wanted = stored, the architecture row
  * (when the format has not chosen it), roles, parameters, bytes, float_dtype, tied_embeddings
  * (which a format may have set already). Checks LIMIT_ELEMENTS again. */

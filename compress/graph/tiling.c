@@ -6,8 +6,9 @@
 static void view(const struct tensor *tensor, const struct encoding *e, uint64_t *ret_rows,
                  uint64_t *ret_cols) {
     if (e->codec->family == CODEC_PLAIN) {
-        *ret_rows = tensor->elements;
-        *ret_cols = 1;
+        /* Numbers of half a byte go in pairs, the last perhaps alone. */
+        *ret_cols = e->dtype == DTYPE_I4 || e->dtype == DTYPE_U4 ? 2 : 1;
+        *ret_rows = (tensor->elements + *ret_cols - 1) / *ret_cols;
     } else {
         tensor_matrix(tensor, e, ret_rows, ret_cols);
     }
@@ -50,7 +51,7 @@ struct tile_rows tiling_rows(const struct tiling *tiling, size_t tile, const str
     view(tensor, e, &rows, &cols);
     return (struct tile_rows){
         .row0 = tiling_start(tiling, tile) / cols,
-        .rows = tiling_elements(tiling, tile) / cols,
+        .rows = (tiling_elements(tiling, tile) + cols - 1) / cols, /* exact but for half bytes */
         .cols = cols,
     };
 }
@@ -59,5 +60,6 @@ uint64_t tiling_data_bytes(const struct tiling *tiling, const struct tensor *ten
                            const struct encoding *e) {
     uint64_t rows, cols;
     view(tensor, e, &rows, &cols);
-    return cols ? tiling->tile_elements / cols * encoding_size(e, rows, cols).row_bytes : 0;
+    return cols ? (tiling->tile_elements + cols - 1) / cols * encoding_size(e, rows, cols).row_bytes
+                : 0;
 }

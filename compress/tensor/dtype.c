@@ -36,6 +36,13 @@ const struct dtype_row *dtype_row(enum dtype dtype) {
     return &table[(unsigned)dtype < DTYPE_COUNT ? dtype : DTYPE_NONE];
 }
 
+uint64_t dtype_bytes(enum dtype dtype, uint64_t count) {
+    uint64_t bytes;
+    if (dtype == DTYPE_I4 || dtype == DTYPE_U4)
+        return count / 2 + count % 2;
+    return __builtin_mul_overflow(count, dtype_row(dtype)->bytes, &bytes) ? UINT64_MAX : bytes;
+}
+
 /* The row whose string at `field` (an offset into the row) is `name`. */
 static enum dtype find(size_t field, const char *name) {
     for (int i = DTYPE_NONE + 1; name && i < DTYPE_COUNT; i++) {

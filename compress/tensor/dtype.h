@@ -53,6 +53,9 @@ struct dtype_row {
 };
 
 const struct dtype_row *dtype_row(enum dtype dtype);
+/* Bytes that `count` elements take in a container: 4-bit integers lie two in a byte, the last byte
+ * padded. 0 where the type does not tell. UINT64_MAX when it is more than 64 bits can say. */
+uint64_t dtype_bytes(enum dtype dtype, uint64_t count);
 enum dtype dtype_by_name(const char *name); /* DTYPE_NONE: unknown; so below */
 enum dtype dtype_by_safetensors(const char *name);
 enum dtype dtype_by_torch(const char *name);
