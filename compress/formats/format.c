@@ -2,6 +2,7 @@
 #include "compress/formats/format.h"
 
 #include "compress/formats/gguf.h"
+#include "compress/formats/onnx.h"
 #include "compress/formats/pytorch.h"
 #include "compress/formats/st_open.h"
 #include "compress/formats/st_output.h"
@@ -40,6 +41,16 @@ static const struct format table[] = {
         .writes_as = "safetensors",
         .adapt = st_adapt,
         .lay_out = st_lay_out,
+    },
+    {
+        .name = "onnx",
+        .doc = "ONNX models of IR version 3 to 14, weights inside or in files beside them",
+        .extensions = ".onnx, folder",
+        .sniff = onnx_sniff,
+        .open = onnx_open,
+        .writes_as = "onnx",
+        .adapt = onnx_adapt,
+        .lay_out = onnx_lay_out,
     },
 };
 

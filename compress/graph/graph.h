@@ -101,7 +101,7 @@ struct attr {
 struct node_origin {
     uint64_t offset; /* stays when the node is changed; 0: there never were any */
     uint64_t bytes;  /* 0: there are none that hold, the writer makes them */
-    uint32_t call;  /* inlined: number of the function call it belongs to, from 1; else 0 */
+    uint32_t call;   /* inlined: number of the function call it belongs to, from 1; else 0 */
 };
 
 struct node {

@@ -47,6 +47,13 @@ void model_free(struct model *model) {
     arena_free(model->arena); /* the model itself lives in it */
 }
 
+static bool has_memory(const struct model *model) {
+    for (size_t i = 0; i < model->file_count; i++)
+        if (model->files[i].resolver_index == SIZE_MAX)
+            return true;
+    return false;
+}
+
 static int make_room(struct model *model, struct err *err) {
     if (!model->files) {
         /* One allocation for the most there can be: files keep their addresses. One more than the
@@ -55,8 +62,6 @@ static int make_room(struct model *model, struct err *err) {
         if (!model->files)
             return err_set(err, ERR_NO_MEMORY, "the list of files needs too much memory");
     }
-    if (model->file_count > model->resolver->count)
-        return err_set(err, ERR_BUG, "more tensor files than files");
     return 0;
 }
 
@@ -64,6 +69,8 @@ int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_fil
                    struct err *err) {
     if (make_room(model, err) < 0)
         return -1;
+    if (model->file_count - has_memory(model) == model->resolver->count)
+        return err_set(err, ERR_BUG, "more tensor files than files");
     const struct resolver_file *listed = &model->resolver->files[resolver_index];
     struct source *source;
     if (model->resolver->ops->open(model->resolver, resolver_index, &source, err) < 0)
@@ -83,6 +90,8 @@ int model_add_memory(struct model *model, const void *data, size_t len, uint32_t
     static const char path[] = "";
     if (make_room(model, err) < 0)
         return -1;
+    if (has_memory(model))
+        return err_set(err, ERR_BUG, "more than one memory for decoded tensors");
     struct source *source = source_over_memory(data, len, path);
     if (!source)
         return err_set(err, ERR_NO_MEMORY, "no memory for decoded tensors");

@@ -78,7 +78,7 @@ static bool preset_fits(const struct recipe *recipe, const char *pointer,
     struct violation *v =
         violations_add(list, ERR_MISFIT, pointer,
                        "the preset %s is for %s, and this model is %s; presets that fit: %s",
-                       preset->name, preset->reads, format->name, names);
+                       preset->name, preset->reads, format->name, nearest ? names : "none");
     v->nearest = nearest;
     return false;
 }

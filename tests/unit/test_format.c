@@ -13,8 +13,8 @@ static void table_is_sound(void **state) {
         CHECK(format_by_name(f->name) == f);
         CHECK(format_by_name(f->writes_as)); /* what comes out can be read again */
     }
-    CHECK_UINT(rows, 3);
-    CHECK(!format_by_name("onnx"));
+    CHECK_UINT(rows, 4);
+    CHECK(!format_by_name("tflite"));
 }
 
 static void who_recognises_what(void **state) {
@@ -31,6 +31,11 @@ static void who_recognises_what(void **state) {
         {"sub/model.safetensors", "x", 1, false, NULL},
         {"x.gguf", "GGUF", 4, true, "gguf"},
         {"pytorch_model.bin", "x", 1, false, "pytorch"},
+        {"x.onnx", "x", 1, true, "onnx"},
+        {"onnx/model.onnx", "x", 1, false, "onnx"},
+        {"x", "\x08\x08\x3a\x00", 4, true, "onnx"},
+        {"x", "\x08\x08\x3a\x01", 4, true, NULL}, /* the graph is cut */
+        {"x", "\x08\x08", 2, true, NULL},
         {"notes.txt", "words", 5, true, NULL},
         {"empty", "", 0, true, NULL},
     };
