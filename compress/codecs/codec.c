@@ -133,7 +133,7 @@ bool encoding_equal(const struct encoding *a, const struct encoding *b) {
 }
 
 const char *encoding_describe(const struct encoding *e, char *text, size_t cap) {
-    static const char *const names[] = {"", " tensor", " channel", " group"};
+    static const char *const names[] = {"", " tensor", " channel", " group", " column"};
     if (!e->codec) {
         snprintf(text, cap, "none");
         return text;
@@ -184,6 +184,13 @@ static int check_scale(const struct encoding *e, uint64_t cols, struct err *err)
         return err_set(err, ERR_BUG, "%s has no scale type", e->codec->name);
     if (e->granularity == GRANULARITY_TENSOR || e->granularity == GRANULARITY_CHANNEL)
         return 0;
+    if (e->granularity == GRANULARITY_COLUMN) {
+        if (e->codec->family == CODEC_AFFINE && e->symmetric && e->packing == PACKING_BYTES &&
+            e->scale_dtype == DTYPE_F32) /* no scale is at its type's ceiling */
+            return 0;
+        return err_set(err, ERR_MISFIT,
+                       "a scale per column is f32, its codes symmetric and a byte each");
+    }
     if (e->granularity != GRANULARITY_GROUP || e->codec->family == CODEC_SCALED)
         return err_set(err, ERR_MISFIT, "%s needs one scale per %s", e->codec->name,
                        e->codec->family == CODEC_SCALED ? "channel or tensor"
@@ -245,7 +252,7 @@ struct encoded_size encoding_size(const struct encoding *e, uint64_t rows, uint6
         return size;
     bool one = e->granularity == GRANULARITY_TENSOR;
     size.groups = groups_per_row(e, cols);
-    size.scale_count = one ? 1 : rows * size.groups;
+    size.scale_count = one ? 1 : e->granularity == GRANULARITY_COLUMN ? cols : rows * size.groups;
     size.scale_bytes = size.scale_count * dtype_row(e->scale_dtype)->bytes;
     if (codec->family == CODEC_AFFINE && !e->symmetric)
         size.zero_point_bytes = one || e->packing == PACKING_BYTES
@@ -277,7 +284,8 @@ double encoding_error_bound(const struct encoding *e, const struct encode_option
         ceiling = e->symmetric ? 1 - (levels - 1) / levels * (1 - u) : 2 * (1 + u) / levels + 2 * u;
         /* The search halves a range at most: a value at its end then loses half, or a little more.
          */
-        if (options && options->search == SEARCH_MSE && e->granularity != GRANULARITY_TENSOR)
+        if (options && options->search == SEARCH_MSE && e->granularity != GRANULARITY_TENSOR &&
+            e->granularity != GRANULARITY_COLUMN)
             ceiling = 0.5 + ceiling;
         floor = e->scale_dtype == DTYPE_F16 ? 0x1p-24 : floor;
         break;
@@ -298,21 +306,42 @@ uint32_t codec_row_multiple(const struct encoding *e) {
     return shared ? 32 / e->codec->bits : 1;
 }
 
-bool codec_needs_range(const struct encoding *e) {
-    return (e->codec->family == CODEC_AFFINE || e->codec->family == CODEC_SCALED) &&
-           e->granularity == GRANULARITY_TENSOR;
+uint64_t codec_range_count(const struct encoding *e, uint64_t cols) {
+    if (e->codec->family != CODEC_AFFINE && e->codec->family != CODEC_SCALED)
+        return 0;
+    return e->granularity == GRANULARITY_TENSOR   ? 1
+           : e->granularity == GRANULARITY_COLUMN ? cols
+                                                  : 0;
+}
+
+void codec_find_ranges(const struct encoding *e, uint64_t rows, uint64_t cols, const float *x,
+                       struct value_range *ranges) {
+    if (e->granularity == GRANULARITY_TENSOR) {
+        struct value_range found = codec_value_range(x, (size_t)(rows * cols));
+        ranges->min = found.min < ranges->min ? found.min : ranges->min;
+        ranges->max = found.max > ranges->max ? found.max : ranges->max;
+        return;
+    }
+    for (uint64_t r = 0; r < rows; r++)
+        for (uint64_t c = 0; c < cols; c++) {
+            float value = x[r * cols + c];
+            if (!isfinite(value)) /* encoding counts and names it */
+                continue;
+            ranges[c].min = value < ranges[c].min ? value : ranges[c].min;
+            ranges[c].max = value > ranges[c].max ? value : ranges[c].max;
+        }
 }
 
 void codec_encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                  uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                  uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                   void *data, void *scale, void *zero_point, struct encode_stats *stats) {
     static const struct encode_options defaults = {SEARCH_MINMAX};
     struct encode_stats ignored = {0};
     assert(e->codec->can_encode);
-    assert(range || !codec_needs_range(e));
+    assert(ranges || !codec_range_count(e, cols));
     assert(row0 % codec_row_multiple(e) == 0);
     if (rows && cols)
-        e->codec->ops->encode(e, options ? options : &defaults, row0, rows, cols, x, range, data,
+        e->codec->ops->encode(e, options ? options : &defaults, row0, rows, cols, x, ranges, data,
                               scale, zero_point, stats ? stats : &ignored);
 }
 

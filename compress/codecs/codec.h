@@ -6,7 +6,7 @@
  * *encoding* names a codec and its parameters. Encoded, a tensor is up to four *parts*:
  *
  *   DATA        the codes, row by row, every row the same number of bytes
- *   SCALE       [rows, groups] numbers of `scale_dtype` (one per tensor, row or group)
+ *   SCALE       [rows, groups] numbers of `scale_dtype` (one per tensor, row or group), or [cols]
  *   ZERO_POINT  asymmetric only. PACKING_BYTES: one i8 a scale. PACKING_WORDS: i32 words
  *               [ceil(rows * bits / 32), groups], packed down the rows, lowest bits first,
  *               stored as z + 2^(bits-1); a tensor's only zero point is one i8 in any packing
@@ -41,7 +41,15 @@ enum codec_family {
     CODEC_BLOCK,  /* GGUF blocks: scale inside the block */
 };
 
-enum granularity { GRANULARITY_NONE, GRANULARITY_TENSOR, GRANULARITY_CHANNEL, GRANULARITY_GROUP };
+enum granularity {
+    GRANULARITY_NONE,
+    GRANULARITY_TENSOR,
+    GRANULARITY_CHANNEL, /* a scale per row */
+    GRANULARITY_GROUP,   /* per group_len columns of a row */
+    GRANULARITY_COLUMN,  /* per column: the output channels of a matrix stored [in, out] (ONNX
+                            MatMul); affine, symmetric, PACKING_BYTES, f32 scales, without a search
+                          */
+};
 
 /* How affine codes lie in DATA. */
 enum packing {
@@ -94,7 +102,8 @@ struct encode_stats {
     uint64_t first_non_finite;
 };
 
-/* Smallest, largest and largest absolute value: the pre-pass that GRANULARITY_TENSOR needs. */
+/* Smallest and largest value: what the pass before encoding finds, of the whole tensor
+ * (GRANULARITY_TENSOR) or of every column (GRANULARITY_COLUMN). */
 struct value_range {
     float min, max;
 };
@@ -148,17 +157,22 @@ double encoding_error_bound(const struct encoding *e, const struct encode_option
                             double amax);
 /* Chunks start at a multiple of this many rows. */
 uint32_t codec_row_multiple(const struct encoding *e);
-/* Does encoding need the value range of the whole tensor first? (granularity tensor) */
-bool codec_needs_range(const struct encoding *e);
+/* How many value ranges encoding needs first: 1 for granularity tensor, cols for granularity
+ * column, else 0. */
+uint64_t codec_range_count(const struct encoding *e, uint64_t cols);
+/* Widens them, which start at zeros, by some rows of the matrix: x [rows, cols]. */
+void codec_find_ranges(const struct encoding *e, uint64_t rows, uint64_t cols, const float *x,
+                       struct value_range *ranges);
 
 /*
  * Encodes rows [row0, row0+rows) of a matrix with `cols` columns. x: [rows, cols] f32. data: where
  * row row0's codes go. scale and zero_point: the *whole tensor's* parts (the function writes the
- * places that belong to these rows; NULL when the part does not exist). range: for granularity
- * tensor. Values that are not finite are counted in stats and encoded as zero.
+ * places that belong to these rows; NULL when the part does not exist). ranges: as many as
+ * codec_range_count() says, of the whole matrix. Values that are not finite are counted in stats
+ * and encoded as zero.
  */
 void codec_encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                  uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                  uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                   void *data, void *scale, void *zero_point, struct encode_stats *stats);
 
 /* The way back, same conventions: ret [rows, cols] f32. Works for every codec, and for float and

@@ -9,7 +9,8 @@
  *
  * A row is cut into groups (one for channel and tensor granularity); each group's scale is rounded
  * to what is stored before any code is computed. Codes go out as bytes, or packed into words: 8-bit
- * words are bytes with the top bit flipped, 4-bit words are nibbles, lowest first.
+ * words are bytes with the top bit flipped, 4-bit words are nibbles, lowest first. A scale per
+ * column is another loop: the grid changes with every value.
  */
 #include "compress/base/bytes.h"
 #include "compress/codecs/codec_ops.h"
@@ -120,13 +121,55 @@ static uint64_t group_len(const struct encoding *e, uint64_t cols) {
     return e->granularity == GRANULARITY_GROUP ? e->group_len : cols;
 }
 
+/* Columns [c0, c0 + n) of all these rows. Scales are computed again rather than loaded: another
+ * thread may be storing them. */
+static void encode_column_piece(const struct encoding *e, uint64_t rows, uint64_t cols, uint64_t c0,
+                                size_t n, const float *x, const struct value_range *ranges,
+                                uint8_t *data) {
+    float scales[CODEC_PIECE];
+    struct affine grid = {0};
+    for (size_t i = 0; i < n; i++) {
+        grid = grid_of(e, ranges[c0 + i].min, ranges[c0 + i].max);
+        scales[i] = grid.scale;
+    }
+    float lo = (float)grid.lo, hi = (float)grid.hi;
+    for (uint64_t r = 0; r < rows; r++) {
+        const float *from = x + r * cols + c0;
+        int8_t *to = (int8_t *)data + r * cols + c0;
+        for (size_t i = 0; i < n; i++) {
+            float q = isfinite(from[i]) ? from[i] / scales[i] : 0;
+            q = q > lo ? q : lo;
+            to[i] = (int8_t)rintf(q < hi ? q : hi);
+        }
+    }
+}
+
+static void encode_columns(const struct encoding *e, uint64_t row0, uint64_t rows, uint64_t cols,
+                           const float *x, const struct value_range *ranges, uint8_t *data,
+                           void *scale, struct encode_stats *stats) {
+    if (row0 == 0)
+        for (uint64_t c = 0; c < cols; c++)
+            codec_scale_store(e->scale_dtype, scale, c,
+                              grid_of(e, ranges[c].min, ranges[c].max).scale);
+    for (uint64_t r = 0; r < rows; r++)
+        codec_scan(x + r * cols, (size_t)cols, r * cols, stats);
+    for (uint64_t c = 0; c < cols; c += CODEC_PIECE) {
+        size_t n = cols - c < CODEC_PIECE ? (size_t)(cols - c) : CODEC_PIECE;
+        encode_column_piece(e, rows, cols, c, n, x, ranges, data);
+    }
+}
+
 static void encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats) {
     const int one = e->granularity == GRANULARITY_TENSOR;
     const uint64_t len = group_len(e, cols), groups = cols / len;
     const uint64_t row_bytes = encoding_size(e, 1, cols).row_bytes;
     struct sink sink = {.packs = e->packing == PACKING_WORDS && e->codec->bits == 4};
+    if (e->granularity == GRANULARITY_COLUMN) {
+        encode_columns(e, row0, rows, cols, x, ranges, data, scale, stats);
+        return;
+    }
     for (uint64_t r = 0; r < rows; r++) {
         uint8_t *row_data = (uint8_t *)data + r * row_bytes;
         sink.out = row_data;
@@ -134,7 +177,7 @@ static void encode(const struct encoding *e, const struct encode_options *option
             uint64_t at = r * cols + g * len, row = one ? 0 : row0 + r;
             struct float_range span = codec_scan(x + at, len, at, stats);
             struct affine grid =
-                one ? grid_of(e, range->min, range->max) : grid_of(e, span.min, span.max);
+                one ? grid_of(e, ranges->min, ranges->max) : grid_of(e, span.min, span.max);
             if (options->search == SEARCH_MSE && !one && span.non_finite == 0)
                 scale_search_mse(x + at, len, e->scale_dtype, &grid);
             if (!one || row0 + r == 0) {
@@ -175,6 +218,13 @@ static void decode(const struct encoding *e, uint64_t row0, uint64_t rows, uint6
     const uint64_t len = group_len(e, cols), groups = cols / len;
     const uint64_t row_bytes = encoding_size(e, 1, cols).row_bytes;
     struct affine grid = grid_of(e, 0, 0); /* for lo, hi and flip */
+    if (e->granularity == GRANULARITY_COLUMN) {
+        for (uint64_t r = 0; r < rows; r++)
+            for (uint64_t c = 0; c < cols; c++)
+                ret[r * cols + c] = (float)((const int8_t *)data)[r * cols + c] *
+                                    codec_scale_load(e->scale_dtype, scale, c);
+        return;
+    }
     for (uint64_t r = 0; r < rows; r++)
         for (uint64_t g = 0; g < groups; g++) {
             uint64_t row = one ? 0 : row0 + r;

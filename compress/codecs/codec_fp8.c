@@ -25,13 +25,13 @@ static void encode_row(const float *x, uint64_t cols, int clean, float scale, ui
 }
 
 static void encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats) {
     int one = e->granularity == GRANULARITY_TENSOR;
     for (uint64_t r = 0; r < rows; r++) {
         struct float_range span = codec_scan(x + r * cols, cols, r * cols, stats);
         float amax =
-            one ? larger_magnitude(range->min, range->max) : larger_magnitude(span.min, span.max);
+            one ? larger_magnitude(ranges->min, ranges->max) : larger_magnitude(span.min, span.max);
         float s = codec_scale_as_stored(e->scale_dtype, amax / top);
         if (!one || row0 + r == 0)
             codec_scale_store(e->scale_dtype, scale, one ? 0 : row0 + r, s);

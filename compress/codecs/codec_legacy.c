@@ -66,7 +66,7 @@ static void count_overflow(const struct codec *codec, const float *x, size_t n, 
 }
 
 static void encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats) {
     kernel_encode_block *encode_blocks = encoder(e->codec);
     float scratch[CODEC_PIECE];

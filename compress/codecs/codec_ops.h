@@ -12,7 +12,7 @@
 
 struct codec_ops {
     void (*encode)(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats);
     void (*decode)(const struct encoding *e, uint64_t row0, uint64_t rows, uint64_t cols,
                    const void *data, const void *scale, const void *zero_point, float *ret);

@@ -22,7 +22,7 @@ static void encode_piece(enum dtype dtype, const float *x, size_t n, void *ret) 
 }
 
 static void encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
-                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *range,
+                   uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats) {
     float scratch[CODEC_PIECE];
     float limit = overflow_from(e->dtype);

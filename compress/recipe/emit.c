@@ -100,7 +100,7 @@ struct footprint {
     uint64_t value_bytes;  /* per thread */
     uint64_t chunk_bytes;  /* of each of two, without the tail */
     uint64_t small_bytes;  /* the most that is held at once */
-    uint64_t reader_bytes; /* small parts of the source tensor that is being read */
+    uint64_t reader_bytes; /* small parts of the source tensor that is being read, and ranges */
     uint64_t work_bytes;
 };
 
@@ -109,12 +109,20 @@ static void count_tile(struct footprint *f, uint64_t tile_bytes, unsigned thread
     f->chunk_bytes = max_u64(f->chunk_bytes, max_u64(CHUNK_BYTES, tile_bytes * threads));
 }
 
+/* Of the pass that finds value ranges: a set for everybody, and the result. */
+static uint64_t range_bytes_of(const struct tensor *tensor, unsigned threads) {
+    uint64_t rows, cols;
+    tensor_matrix(tensor, &tensor->wanted, &rows, &cols);
+    return codec_range_count(&tensor->wanted, cols) * (threads + 1) * sizeof(struct value_range);
+}
+
 static void count_tensor(struct footprint *f, const struct tensor *tensor, unsigned threads) {
     struct tiling tiling = tiling_of(tensor, &tensor->stored, &tensor->wanted);
     f->raw_bytes = max_u64(f->raw_bytes, tiling_data_bytes(&tiling, tensor, &tensor->stored));
     f->value_bytes = max_u64(f->value_bytes, tiling.tile_elements * sizeof(float));
     f->reader_bytes = max_u64(f->reader_bytes, tensor->parts[PART_SCALE].bytes +
-                                                   tensor->parts[PART_ZERO_POINT].bytes);
+                                                   tensor->parts[PART_ZERO_POINT].bytes +
+                                                   range_bytes_of(tensor, threads));
     count_tile(f, tiling_data_bytes(&tiling, tensor, &tensor->wanted), threads);
 }
 
@@ -213,9 +221,10 @@ struct stream {
     struct tiling tiling;
     struct tensor_reader *reader;
     struct small *small;
-    struct value_range range;
+    struct value_range *range;  /* codec_range_count() of them */
     struct encode_stats *stats; /* of the tiles of this chunk */
-    struct value_range *ranges; /* of all tiles, in the pass over the range */
+    struct value_range *ranges; /* the same for every worker, in the pass over the range */
+    uint64_t range_count;
     /* COPY */
     struct source *source;
     uint64_t offset;
@@ -361,8 +370,10 @@ static int range_tile(struct stream *s, size_t tile, unsigned worker, uint8_t *d
     (void)dest;
     if (read_tile(s, tile, worker, err) < 0)
         return -1;
-    s->ranges[tile] =
-        codec_value_range(s->e->scratch[worker].values, (size_t)tiling_elements(&s->tiling, tile));
+    const struct encoding *wanted = &s->tensor->wanted;
+    struct tile_rows rows = tiling_rows(&s->tiling, tile, s->tensor, wanted);
+    codec_find_ranges(wanted, rows.rows, rows.cols, s->e->scratch[worker].values,
+                      s->ranges + worker * s->range_count);
     return 0;
 }
 
@@ -374,7 +385,7 @@ static int encode_tile(struct stream *s, size_t tile, unsigned worker, uint8_t *
     struct tile_rows out = tiling_rows(&s->tiling, tile, tensor, &tensor->wanted);
     struct encode_stats *stats = &s->stats[tile - s->first];
     codec_encode(&tensor->wanted, &tensor->options, out.row0, out.rows, out.cols,
-                 s->e->scratch[worker].values, &s->range, dest, s->small->scale,
+                 s->e->scratch[worker].values, s->range, dest, s->small->scale,
                  s->small->zero_point, stats);
     if (!stats->non_finite)
         return 0;
@@ -383,23 +394,28 @@ static int encode_tile(struct stream *s, size_t tile, unsigned worker, uint8_t *
     return err_at_tensor(err, tensor->name);
 }
 
-/* The value range of the whole tensor, before the first code. */
+/* The value ranges of the whole tensor, before the first code. The smallest of some numbers does
+ * not depend on their order, so every worker keeps its own. s->range: from the arena, zeroed. */
 static int find_range(struct stream *s, struct err *err) {
-    struct arena_mark mark = arena_mark(s->e->arena);
+    unsigned threads = team_threads(s->e->env->team);
     struct stream pass = *s;
     pass.make = range_tile;
     pass.discard = true;
     pass.work_bytes = 0;
-    pass.ranges = ARENA_ARRAY(s->e->arena, struct value_range, s->tiles);
-    int result =
-        pass.ranges ? run_stream(&pass, err) : err_set(err, ERR_NO_MEMORY, "no memory for ranges");
-    for (size_t i = 0; result == 0 && i < s->tiles; i++) {
-        if (pass.ranges[i].min < s->range.min)
-            s->range.min = pass.ranges[i].min;
-        if (pass.ranges[i].max > s->range.max)
-            s->range.max = pass.ranges[i].max;
+    pass.ranges = calloc(threads * s->range_count, sizeof *pass.ranges);
+    s->range = calloc(s->range_count, sizeof *s->range);
+    if (!pass.ranges || !s->range) {
+        free(pass.ranges);
+        err_set(err, ERR_NO_MEMORY, "no memory for value ranges");
+        return err_at_tensor(err, s->tensor->name);
     }
-    arena_rewind(s->e->arena, mark);
+    int result = run_stream(&pass, err);
+    for (uint64_t i = 0; result == 0 && i < threads * s->range_count; i++) {
+        struct value_range *to = &s->range[i % s->range_count];
+        to->min = pass.ranges[i].min < to->min ? pass.ranges[i].min : to->min;
+        to->max = pass.ranges[i].max > to->max ? pass.ranges[i].max : to->max;
+    }
+    free(pass.ranges);
     return result;
 }
 
@@ -444,9 +460,16 @@ static int encode_tensor(struct emitter *e, const struct tensor *tensor, bool di
         return -1;
     uint64_t reader_bytes = tensor->parts[PART_SCALE].bytes + tensor->parts[PART_ZERO_POINT].bytes;
     account(e, reader_bytes);
-    int result = codec_needs_range(&tensor->wanted) ? find_range(&s, err) : 0;
+    uint64_t rows, cols;
+    tensor_matrix(tensor, &tensor->wanted, &rows, &cols);
+    s.range_count = codec_range_count(&tensor->wanted, cols);
+    uint64_t range_bytes = range_bytes_of(tensor, team_threads(e->env->team));
+    account(e, range_bytes);
+    int result = s.range_count ? find_range(&s, err) : 0;
     if (result == 0)
         result = run_stream(&s, err);
+    free(s.range);
+    e->used_bytes -= range_bytes;
     tensor_reader_close(s.reader);
     e->used_bytes -= reader_bytes;
     s.small->made = result == 0;

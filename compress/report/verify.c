@@ -199,7 +199,7 @@ static bool bound_is_per_span(const struct pair *pair) {
     const struct encoding *e = &pair->before->wanted;
     /* Clamped values may be anywhere; only f16 turns them into infinities, which are left out. */
     bool clamped = pair->overflows && e->codec->family != CODEC_PLAIN;
-    return !clamped && e->granularity != GRANULARITY_TENSOR;
+    return !clamped && e->granularity != GRANULARITY_TENSOR && e->granularity != GRANULARITY_COLUMN;
 }
 
 static int compare_values(const struct verifier *v, const struct scratch *s, uint64_t start,

@@ -152,7 +152,7 @@ static void check_bounds(const struct encoding *e, enum scale_search search, con
     uint64_t span = span_of(e);
     struct value_range all = codec_value_range(x, ROWS * COLS);
     for (uint64_t at = 0; at < (uint64_t)ROWS * COLS; at += span) {
-        struct value_range range = codec_needs_range(e) ? all : codec_value_range(x + at, span);
+        struct value_range range = codec_range_count(e, 1) ? all : codec_value_range(x + at, span);
         double amax = fmax(-(double)range.min, range.max);
         double bound = encoding_error_bound(e, &options, amax);
         for (uint64_t i = at; i < at + span; i++)

@@ -189,6 +189,45 @@ static void non_finite_values_spoil_nothing_else(void **state) {
     }
 }
 
+/* A scale per column is a scale per row of the transposed matrix, whatever chunks it comes in. */
+static void columns_are_rows_of_the_transposed(void **state) {
+    float x[ROWS * COLS], turned[COLS * ROWS], back[ROWS * COLS];
+    struct encoding by_row = encoding("int8", GRANULARITY_CHANNEL, true, PACKING_BYTES, DTYPE_F32);
+    struct encoding by_column =
+        encoding("int8", GRANULARITY_COLUMN, true, PACKING_BYTES, DTYPE_F32);
+    uint8_t want[COLS * ROWS], got[ROWS * COLS];
+    float want_scales[COLS], got_scales[COLS];
+    struct value_range ranges[COLS] = {{0, 0}};
+    struct err err = ERR_INIT;
+    fill(x);
+    x[5] = NAN; /* row 0, column 5 */
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLS; c++)
+            turned[c * ROWS + r] = x[r * COLS + c];
+    CHECK_OK(encoding_check(&by_column, ROWS, COLS, &err), &err);
+    CHECK_UINT(encoding_size(&by_column, ROWS, COLS).scale_bytes, 4 * COLS);
+    CHECK_UINT(codec_range_count(&by_column, COLS), COLS);
+    struct encode_stats stats = {0}, turned_stats = {0};
+    codec_encode(&by_row, NULL, 0, COLS, ROWS, turned, NULL, want, want_scales, NULL,
+                 &turned_stats);
+    codec_find_ranges(&by_column, 4, COLS, x, ranges);
+    codec_find_ranges(&by_column, ROWS - 4, COLS, x + 4 * COLS, ranges);
+    codec_encode(&by_column, NULL, 0, 4, COLS, x, ranges, got, got_scales, NULL, &stats);
+    codec_encode(&by_column, NULL, 4, ROWS - 4, COLS, x + 4 * COLS, ranges, got + 4 * COLS,
+                 got_scales, NULL, &stats);
+    CHECK_UINT(stats.non_finite, 1);
+    CHECK_UINT(stats.first_non_finite, 5);
+    CHECK_BYTES(got_scales, want_scales, sizeof got_scales);
+    codec_decode(&by_column, 0, ROWS, COLS, got, got_scales, NULL, back);
+    for (int r = 0; r < ROWS; r++)
+        for (int c = 0; c < COLS; c++) {
+            CHECK_UINT(got[r * COLS + c], want[c * ROWS + r]);
+            CHECK_NUM(back[r * COLS + c], (int8_t)got[r * COLS + c] * got_scales[c], 0);
+        }
+    by_column.symmetric = false;
+    CHECK_FAILS(encoding_check(&by_column, ROWS, COLS, &err), &err, ERR_MISFIT);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_compressed_tensors_words),
@@ -197,6 +236,7 @@ int main(void) {
         cmocka_unit_test(small_values_round_the_scale_up),
         cmocka_unit_test(large_values_are_counted),
         cmocka_unit_test(non_finite_values_spoil_nothing_else),
+        cmocka_unit_test(columns_are_rows_of_the_transposed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
