@@ -36,6 +36,9 @@
     X(one_hot)                                                    \
     X(trilu)                                                      \
     /* op_slice.c: cutting and joining */                         \
+    X(slice)                                                      \
+    X(split)                                                      \
+    X(concat)                                                     \
     /* op_index.c: gathering and scattering */                    \
     /* op_pad.c: padding */                                       \
     /* op_resize.c: resampling */                                 \

@@ -136,28 +136,42 @@ CASES(cast_like, "CastLike x:f32[31] like:i64[1]", "CastLike x:i32[31] like:f32[
       "CastLike x:f32[31] like:f32[2]");
 
 /* op_shape.c: the same elements in another shape or order */
-CASES(identity, "Identity x:f32[3,5]", "Identity x:i64[3]");
+CASES(identity, "Identity x:f32[3,5]", "Identity x:i64[3]", "Identity@7 x:f16[3,5]",
+      "Identity x:bool[0]");
 CASES(reshape, "Reshape x:f32[2,3,4] s:i64[2]{4,-1}", "Reshape x:f32[2,3,4] s:i64[3]{0,-1,2}",
       "Reshape(allowzero=1) x:f32[0,3] s:i64[2]{3,0}", "Reshape x:f32[1] s:i64[0]{}",
-      "Reshape x:i64[4] s:i64[2]{2,2}");
+      "Reshape x:i64[4] s:i64[2]{2,2}", "Reshape@5 x:f32[1,1] s:i64[0]{}",
+      "Reshape x:f32[] s:i64[2]{1,-1}", "Reshape x:f32[150,130] s:i64[1]{-1}");
 CASES(flatten, "Flatten x:f32[2,3,4]", "Flatten(axis=0) x:f32[2,3,4]",
-      "Flatten(axis=-1) x:f32[2,3,4]", "Flatten(axis=3) x:f32[2,3,4]");
+      "Flatten(axis=-1) x:f32[2,3,4]", "Flatten(axis=3) x:f32[2,3,4]",
+      "Flatten@1(axis=2) x:f64[2,3,4]");
 CASES(squeeze, "Squeeze x:f32[1,3,1,2]", "Squeeze x:f32[1,3,1,2] axes:i64[1]{-2}",
-      "Squeeze@11(axes=[0]) x:f32[1,3,1]");
-CASES(unsqueeze, "Unsqueeze x:f32[3,2] axes:i64[2]{0,-1}", "Unsqueeze@11(axes=[1]) x:f32[3,2]");
+      "Squeeze@11(axes=[0]) x:f32[1,3,1]", "Squeeze@1 x:u8[1,1]");
+CASES(unsqueeze, "Unsqueeze x:f32[3,2] axes:i64[2]{0,-1}", "Unsqueeze@11(axes=[1]) x:f32[3,2]",
+      "Unsqueeze x:bool[] a:i64[1]{0}");
 CASES(transpose, "Transpose x:f32[2,3,4]", "Transpose(perm=[0,2,1]) x:f32[2,3,4]",
       "Transpose(perm=[2,0,1]) x:f32[2,3,4]", "Transpose(perm=[1,0]) x:f32[101,103]",
-      "Transpose(perm=[0,2,1,3]) x:f32[2,3,4,5]", "Transpose x:i64[2,3]");
+      "Transpose(perm=[0,2,1,3]) x:f32[2,3,4,5]", "Transpose x:i64[2,3]",
+      "Transpose(perm=[0,3,1,2]) x:f32[2,5,3,4]", "Transpose(perm=[0,1]) x:f32[3,4]",
+      "Transpose x:f32[]", "Transpose@1(perm=[2,0,1]) x:f16[2,3,4]", "Transpose x:f32[3,0]",
+      "Transpose(perm=[1,0]) x:i8[70,90]");
 CASES(depth_to_space, "DepthToSpace(blocksize=2) x:f32[2,8,2,3]",
-      "DepthToSpace(blocksize=2, mode='CRD') x:f32[2,8,2,3]");
-CASES(space_to_depth, "SpaceToDepth(blocksize=2) x:f32[2,3,4,6]");
+      "DepthToSpace(blocksize=2, mode='CRD') x:f32[2,8,2,3]",
+      "DepthToSpace@1(blocksize=3) x:f32[1,18,40,30]", "DepthToSpace(blocksize=1) x:i8[1,2,3,4]");
+CASES(space_to_depth, "SpaceToDepth(blocksize=2) x:f32[2,3,4,6]",
+      "SpaceToDepth@1(blocksize=3) x:f32[1,2,60,90]", "SpaceToDepth(blocksize=2) x:i64[1,1,2,2]");
 CASES(expand, "Expand x:f32[3,1] s:i64[3]{2,1,4}", "Expand x:f32[3] s:i64[1]{1}",
-      "Expand x:i64[1] s:i64[1]{4}");
-CASES(tile, "Tile x:f32[2,3] r:i64[2]{2,3}", "Tile x:i64[2] r:i64[1]{3}");
+      "Expand x:i64[1] s:i64[1]{4}", "Expand x:f32[] s:i64[2]{130,150}",
+      "Expand x:f32[1,3] s:i64[2]{0,3}", "Expand x:f32[5,1,7] s:i64[3]{5,90,7}");
+CASES(tile, "Tile x:f32[2,3] r:i64[2]{2,3}", "Tile x:i64[2] r:i64[1]{3}",
+      "Tile x:f32[4] r:i64[1]{0}", "Tile x:f32[] r:i64[0]{}", "Tile x:f32[90,10] r:i64[2]{5,7}",
+      "Tile@6 x:u8[2,1,3] r:i64[3]{1,5,2}");
 CASES(dropout, "Dropout x:f32[3,5]", "Dropout x:f32[3,5] r:f32[]{0.3} -> 2",
-      "Dropout x:f32[3,5] r:f32[]{0.3} t:bool[]{0}", "Dropout@7(ratio=0.4) x:f32[3,5]");
-CASES(shape, "Shape x:f32[3,4,5]", "Shape(start=1, end=-1) x:f32[3,4,5]");
-CASES(size, "Size x:f32[3,4,5]");
+      "Dropout x:f32[3,5] r:f32[]{0.3} t:bool[]{0}", "Dropout@7(ratio=0.4) x:f32[3,5]",
+      "Dropout x:f16[3] r:f16[]{0} t:bool[]{1}", "Dropout@10(ratio=0.25) x:f32[200,100] -> 2");
+CASES(shape, "Shape x:f32[3,4,5]", "Shape(start=1, end=-1) x:f32[3,4,5]",
+      "Shape(start=2, end=1) x:i64[3,5]", "Shape@1 x:f32[]");
+CASES(size, "Size x:f32[3,4,5]", "Size@1 x:u8[0,3]");
 
 /* op_fill.c */
 CASES(constant, "Constant(value=f32[2,2]{0.5})", "Constant(value=i64[3]{1,2,3})",
@@ -165,28 +179,41 @@ CASES(constant, "Constant(value=f32[2,2]{0.5})", "Constant(value=i64[3]{1,2,3})"
       "Constant(value_floats=[0.5,1.5])");
 CASES(constant_of_shape, "ConstantOfShape s:i64[2]{2,3}",
       "ConstantOfShape(value=i64[1]{7}) s:i64[1]{4}",
-      "ConstantOfShape(value=f32[1]{0.5}) s:i64[0]{}");
+      "ConstantOfShape(value=f32[1]{0.5}) s:i64[0]{}",
+      "ConstantOfShape(value=i8[1]{7}) s:i64[1]{5}", "ConstantOfShape@9 s:i64[2]{0,3}");
 CASES(range, "Range a:i64[]{1} b:i64[]{10} c:i64[]{3}",
-      "Range a:f32[]{0.0} b:f32[]{1.0} c:f32[]{0.25}", "Range a:i64[]{5} b:i64[]{0} c:i64[]{-2}");
+      "Range a:f32[]{0.0} b:f32[]{1.0} c:f32[]{0.25}", "Range a:i64[]{5} b:i64[]{0} c:i64[]{-2}",
+      "Range a:i32[]{0} b:i32[]{5} c:i32[]{2}", "Range a:i16[]{3} b:i16[]{3} c:i16[]{1}",
+      "Range a:f64[]{1} b:f64[]{0} c:f64[]{1}");
 CASES(eye_like, "EyeLike x:f32[3,4]", "EyeLike(k=1, dtype=7) x:f32[3,4]",
-      "EyeLike(k=-1) x:f32[3,3]");
+      "EyeLike(k=-1) x:f32[3,3]", "EyeLike(k=-2) x:i32[4,4]", "EyeLike(k=9) x:f32[2,2]");
 CASES(one_hot, "OneHot i:i64[3]{0,2,-1} d:i64[]{4} v:f32[2]{0.0,1.0}",
-      "OneHot(axis=0) i:i64[2,2]{0,1,2,3} d:i64[1]{4} v:f32[2]{0.0,1.0}");
+      "OneHot(axis=0) i:i64[2,2]{0,1,2,3} d:i64[1]{4} v:f32[2]{0.0,1.0}",
+      "OneHot i:i64[3]{1,-1,5} d:i64[]{4} v:f32[2]",
+      "OneHot(axis=1) i:f32[2,3]{0,1,2,3,0,1} d:f32[]{4} v:i64[2]",
+      "OneHot@9(axis=-2) i:i32[3] d:i32[]{5} v:i8[2]");
 CASES(trilu, "Trilu x:f32[3,4,4]", "Trilu(upper=0) x:f32[4,5] k:i64[]{1}",
-      "Trilu x:f32[4,5] k:i64[]{-1}");
+      "Trilu x:f32[4,5] k:i64[]{-1}", "Trilu(upper=0) x:f32[2,3] k:i64[1]{9}",
+      "Trilu x:i64[3,3] k:i64[]{-9}", "Trilu x:f32[200,100]");
 
 /* op_slice.c */
 CASES(concat, "Concat(axis=1) a:f32[2,3] b:f32[2,1] c:f32[2,4]",
       "Concat(axis=-2) a:f32[2,3] b:f32[1,3]", "Concat(axis=0) a:i64[2] b:i64[3]",
-      "Concat(axis=0) a:f32[2]");
+      "Concat(axis=0) a:f32[2]", "Concat(axis=-1) a:f32[2,3] b:f32[2,0] c:f32[2,2]",
+      "Concat@4(axis=1) a:f32[2,3,2] b:f32[2,1,2]", "Concat(axis=1) a:f32[90,100] b:f32[90,150]");
 CASES(split, "Split(axis=1) x:f32[2,6] s:i64[3]{1,2,3} -> 3",
       "Split(axis=0, num_outputs=2) x:f32[5,2] -> 2", "Split@13(axis=-1) x:f32[2,6] -> 3",
-      "Split@11(axis=1, split=[2,4]) x:f32[2,6] -> 2");
+      "Split@11(axis=1, split=[2,4]) x:f32[2,6] -> 2", "Split@2 x:i32[4] -> 2",
+      "Split(axis=0) x:f32[5] s:i64[3]{2,0,3} -> 1,-,1",
+      "Split(axis=1, num_outputs=2) x:f32[150,200] -> 2");
 CASES(slice, "Slice x:f32[5,6] a:i64[2]{1,0} b:i64[2]{4,6} axes:i64[2]{0,1} steps:i64[2]{1,2}",
       "Slice x:f32[5,6] a:i64[1]{-1} b:i64[1]{-9} axes:i64[1]{1} steps:i64[1]{-1}",
       "Slice x:f32[5,6] a:i64[2]{1,2} b:i64[2]{1000,-1}",
       "Slice@9(starts=[1], ends=[3], axes=[1]) x:f32[5,6]",
-      "Slice x:i64[9] a:i64[1]{2} b:i64[1]{7} axes:i64[1]{0} steps:i64[1]{2}");
+      "Slice x:i64[9] a:i64[1]{2} b:i64[1]{7} axes:i64[1]{0} steps:i64[1]{2}",
+      "Slice x:f32[7] s:i64[1]{9223372036854775807} e:i64[1]{-9223372036854775807} - st:i64[1]{-3}",
+      "Slice x:f32[7] s:i64[1]{5} e:i64[1]{2}", "Slice@1(starts=[0,1], ends=[9,2]) x:u8[2,3,4]",
+      "Slice x:f32[200,150] s:i32[1]{3} e:i32[1]{140} a:i32[1]{1} st:i32[1]{2}");
 
 /* op_index.c */
 CASES(gather, "Gather(axis=1) x:f32[3,4] i:i64[2]{0,3}", "Gather x:f32[5,3] i:i64[2,2]{0,-1,2,0}",
