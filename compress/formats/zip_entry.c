@@ -4,6 +4,7 @@
 
 #include "compress/base/limits.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -161,6 +162,7 @@ static int seek(struct entry_source *s, uint64_t offset, struct err *err) {
         if (point->bits) {
             if (fill(s, err) < 0)
                 return -1;
+            assert(s->stream.avail_in > 0); /* the byte was read before */
             inflatePrime(&s->stream, (int)point->bits, s->stream.next_in[0] >> (8 - point->bits));
             s->stream.next_in++;
             s->stream.avail_in--;
@@ -192,6 +194,8 @@ static int decode(struct entry_source *s, void *buf, size_t len, struct err *err
         s->out += got;
         if (rc == Z_STREAM_END && len)
             return damaged(s, "ends before its stated length", err);
+        if (rc == Z_BUF_ERROR && got == 0 && s->stream.avail_in == 0 && s->in == s->packed)
+            return damaged(s, "is cut short", err);
         if (rc == Z_MEM_ERROR)
             return no_memory(s->archive, err);
         if (rc != Z_OK && rc != Z_STREAM_END && rc != Z_BUF_ERROR)
@@ -203,10 +207,9 @@ static int decode(struct entry_source *s, void *buf, size_t len, struct err *err
     return 0;
 }
 
+/* At the end of the entry nothing comes, but the decoder may hold output back. */
 static int fill(struct entry_source *s, struct err *err) {
     uint64_t left = s->packed - s->in;
-    if (left == 0)
-        return damaged(s, "is cut short", err);
     size_t len = left < INPUT_BYTES ? (size_t)left : INPUT_BYTES;
     if (source_read(s->archive, s->offset + s->in, s->input, len, err) < 0)
         return -1;

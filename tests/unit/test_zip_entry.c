@@ -135,6 +135,20 @@ static void damage_is_found(void **state) {
     free(data);
 }
 
+/* All input is consumed before all output is given: the end is no cut. */
+static void output_is_held_back(void **state) {
+    struct opened o = {0};
+    static const char zeros[4000];
+    char buf[sizeof zeros];
+    tinyzip_deflate(&o.z, "data", zeros, sizeof zeros, 9);
+    open_last(&o);
+    memset(buf, 1, sizeof buf);
+    for (size_t at = 0; at < sizeof zeros; at++)
+        CHECK_OK(source_read(o.entry, at, buf + at, 1, &o.err), &o.err);
+    CHECK_BYTES(buf, zeros, sizeof zeros);
+    drop(&o);
+}
+
 static void an_empty_entry(void **state) {
     struct opened o = {0};
     char byte;
@@ -148,9 +162,8 @@ static void an_empty_entry(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stored_is_a_window),
-        cmocka_unit_test(deflated_reads_anywhere),
-        cmocka_unit_test(damage_is_found),
+        cmocka_unit_test(stored_is_a_window), cmocka_unit_test(deflated_reads_anywhere),
+        cmocka_unit_test(damage_is_found),    cmocka_unit_test(output_is_held_back),
         cmocka_unit_test(an_empty_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
