@@ -1,13 +1,20 @@
 /*
  * Running a plan: one workspace, any number of runs.
  *
- * exec_session_new() allocates everything; exec_run() and exec_backward() allocate nothing. What
- * they return is borrowed and valid until the next call. Results do not depend on the number of
- * threads of the team.
+ * exec_session_new() allocates everything, and runs what needs to run only once; exec_run() and
+ * exec_backward() allocate nothing. (Unless the weights' budget is too small for all of the plan's
+ * weights: then they come and go step by step.) What they return is borrowed and valid until the
+ * next call. Results do not depend on the number of threads of the team.
  *
- * Owns: the workspace. Borrows: plan, weights, team. Threads: one at a time.
- * Expected failures: ERR_CANCELLED (asked between tiles), ERR_BAD_FIELD (an input of another shape
- * than was planned), what operators find in the data, what weights report.
+ * Trainable weights are held and read where weights_hold() has them, so whoever changes them there
+ * changes the next run. Other weights must not change while the session lives: what runs once has
+ * seen them.
+ *
+ * Owns: the workspace. Borrows: plan, weights, team; the arrays given to exec_run() until the next
+ * call. Threads: one at a time.
+ * Expected failures: ERR_CANCELLED (asked between tiles), ERR_BAD_FIELD (an input that is missing,
+ * of another shape than was planned, or of another content than the plan relies on), what operators
+ * find in the data, what weights report.
  */
 #ifndef COMPRESS_EXEC_SESSION_H
 #define COMPRESS_EXEC_SESSION_H
@@ -24,14 +31,15 @@ struct exec_input {
     const struct array *array;
 };
 
-/* Called after every forward step's outputs are final, in step order, for values somebody looks at
- * (calibration, SQNR per layer). -1 with err set stops the run. */
+/* Called when a value of the plan's `observed` is final, in step order (calibration, SQNR per
+ * layer); floats come as f32. The array is overwritten by later steps. A value of a branch that is
+ * not taken is not shown, constants and weights are shown at the start. -1 with err set stops the
+ * run. */
 typedef int exec_observe(void *self, const struct value *value, const struct array *array,
                          struct err *err);
 
 struct exec_session_options {
     struct team *team; /* NULL: the calling thread alone */
-    /* Values to observe must be among the plan's `wanted`. NULL: none. */
     exec_observe *observe;
     void *observe_self;
 };
@@ -43,8 +51,9 @@ void exec_session_free(struct exec_session *session);
 
 int exec_run(struct exec_session *session, const struct exec_input *inputs, size_t input_count,
              const struct progress *progress, struct err *err);
-/* After exec_run() of a plan with a loss. Gradients are *added* to those already there, so that
- * batches accumulate; exec_zero_gradients() starts anew. */
+/* After exec_run() of a plan with a loss, once. Gradients are *added* to those already there, so
+ * that batches accumulate; exec_zero_gradients() starts anew. After a failure they are worth
+ * nothing. */
 int exec_backward(struct exec_session *session, const struct progress *progress, struct err *err);
 void exec_zero_gradients(struct exec_session *session);
 
