@@ -126,6 +126,7 @@ bool encoding_equal(const struct encoding *a, const struct encoding *b) {
     if (a->codec->family == CODEC_PLAIN)
         return a->dtype == b->dtype;
     if (a->granularity != b->granularity || a->scale_dtype != b->scale_dtype ||
+        a->transposed != b->transposed ||
         (a->granularity == GRANULARITY_GROUP && a->group_len != b->group_len))
         return false;
     return a->codec->family == CODEC_SCALED ||

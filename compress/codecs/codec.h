@@ -74,6 +74,9 @@ struct encoding {
     bool symmetric;               /* AFFINE */
     enum packing packing;         /* AFFINE */
     enum dtype scale_dtype;       /* AFFINE and SCALED: F32, F16 or BF16 */
+    /* The matrix is the 2-D tensor the other way round: its rows are the tensor's last dimension
+     * (ONNX MatMulNBits keeps [out, in] of a weight that the graph sees as [in, out]). */
+    bool transposed;
     /* The runtime quantizes activations too, per token (w8a8, fp8). A fact for the container's
      * configuration; the bytes do not depend on it and encoding_equal() does not look at it. */
     bool dynamic_activations;

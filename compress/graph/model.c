@@ -172,6 +172,10 @@ void tensor_matrix(const struct tensor *tensor, const struct encoding *e, uint64
         rows *= tensor->dims[i]; /* fits: see count_elements() */
     for (unsigned i = row_dims; i < rank; i++)
         cols *= tensor->dims[i];
+    if (e->transposed && rank == 2) {
+        rows = tensor->dims[1];
+        cols = tensor->dims[0];
+    }
     *ret_rows = rows;
     *ret_cols = cols;
 }

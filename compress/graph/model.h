@@ -129,7 +129,8 @@ int model_finish(struct model *model, struct err *err);
 int model_add_fact(struct model *model, const char *key, const char *value, struct err *err);
 
 /* Matrix view: see codecs/codec.h. GGUF blocks and 2-D: cols = last dimension. Higher ranks: rows =
- * first dimension, cols = product of the rest, unless the encoding is a GGUF block. */
+ * first dimension, cols = product of the rest, unless the encoding is a GGUF block or transposed.
+ */
 void tensor_matrix(const struct tensor *tensor, const struct encoding *e, uint64_t *ret_rows,
                    uint64_t *ret_cols);
 

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct tensor_reader {
     const struct tensor *tensor;
@@ -20,6 +21,7 @@ struct tensor_reader {
     uint64_t row_bytes;
     void *scale;
     void *zero_point;
+    float *turned; /* the whole tensor, transposed, when that was asked for; else NULL */
     _Atomic uint64_t done_rows;
 };
 
@@ -28,7 +30,9 @@ static int check_part(const struct model *model, const struct tensor *tensor, en
 static int load_part(const struct model *model, const struct tensor *tensor, enum part_kind kind,
                      uint64_t want, void **ret, struct err *err);
 
-int tensor_reader_open(const struct model *model, const struct tensor *tensor,
+static int turn(struct tensor_reader *reader, struct err *err);
+
+int tensor_reader_open(const struct model *model, const struct tensor *tensor, bool transposed,
                        struct tensor_reader **ret, struct err *err) {
     uint64_t rows, cols;
     tensor_matrix(tensor, &tensor->stored, &rows, &cols);
@@ -48,8 +52,54 @@ int tensor_reader_open(const struct model *model, const struct tensor *tensor,
         return err_at_tensor(err, tensor->name);
     }
     reader->source = model->files[tensor->parts[PART_DATA].file].source;
+    if (transposed != tensor->stored.transposed && turn(reader, err) < 0) {
+        tensor_reader_close(reader);
+        return err_at_tensor(err, tensor->name);
+    }
     *ret = reader;
     return 0;
+}
+
+/* Strips of rows that stay in the L2 cache while they are scattered. */
+enum { STRIP_ROWS = 16 };
+
+static int turn(struct tensor_reader *reader, struct err *err) {
+    uint64_t rows = reader->rows, cols = reader->cols;
+    uint64_t strip = STRIP_ROWS * codec_row_multiple(&reader->tensor->stored);
+    if (reader->tensor->rank != 2)
+        return err_set(err, ERR_BUG, "a tensor of rank %u has no other side", reader->tensor->rank);
+    float *turned = malloc((size_t)(rows * cols) * sizeof *turned + 1);
+    float *values = malloc((size_t)(strip * cols) * sizeof *values + 1);
+    void *raw = malloc((size_t)(strip * reader->row_bytes) + 1);
+    int result = turned && values && raw
+                     ? 0
+                     : err_set(err, ERR_NO_MEMORY, "no memory to transpose a tensor");
+    for (uint64_t row0 = 0; result == 0 && row0 < rows; row0 += strip) {
+        uint64_t n = rows - row0 < strip ? rows - row0 : strip;
+        result = tensor_reader_rows(reader, row0, n, raw, values, err);
+        for (uint64_t c = 0; result == 0 && c < cols; c++)
+            for (uint64_t r = 0; r < n; r++)
+                turned[c * rows + row0 + r] = values[r * cols + c];
+    }
+    free(values);
+    free(raw);
+    if (result < 0) {
+        free(turned);
+        return -1;
+    }
+    reader->turned = turned;
+    return 0;
+}
+
+uint64_t tensor_reader_memory_bytes(const struct tensor *tensor, bool transposed) {
+    uint64_t small = tensor->parts[PART_SCALE].bytes + tensor->parts[PART_ZERO_POINT].bytes;
+    if (transposed == tensor->stored.transposed)
+        return small;
+    uint64_t rows, cols;
+    tensor_matrix(tensor, &tensor->stored, &rows, &cols);
+    uint64_t strip = STRIP_ROWS * codec_row_multiple(&tensor->stored);
+    return small + tensor->elements * sizeof(float) +
+           strip * (cols * sizeof(float) + encoding_size(&tensor->stored, 1, cols).row_bytes);
 }
 
 int tensor_reader_rows(struct tensor_reader *reader, uint64_t row0, uint64_t rows, void *raw,
@@ -71,6 +121,13 @@ int tensor_reader_rows(struct tensor_reader *reader, uint64_t row0, uint64_t row
 int tensor_reader_elements(struct tensor_reader *reader, uint64_t first, uint64_t count, void *raw,
                            float *ret, struct err *err) {
     const struct tensor *tensor = reader->tensor;
+    if (reader->turned) {
+        if (first > tensor->elements || count > tensor->elements - first)
+            return err_set(err, ERR_BUG, "elements %" PRIu64 "+%" PRIu64 " were asked for", first,
+                           count);
+        memcpy(ret, reader->turned + first, (size_t)count * sizeof *ret);
+        return 0;
+    }
     if (tensor->stored.codec->family != CODEC_PLAIN) {
         if (first % reader->cols || count % reader->cols)
             return err_set(err, ERR_BUG, "elements %" PRIu64 "+%" PRIu64 " are not whole rows",
@@ -110,6 +167,7 @@ void tensor_reader_done(struct tensor_reader *reader, uint64_t rows) {
 void tensor_reader_close(struct tensor_reader *reader) {
     if (!reader)
         return;
+    free(reader->turned);
     free(reader->scale);
     free(reader->zero_point);
     free(reader);

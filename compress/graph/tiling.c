@@ -19,6 +19,8 @@ struct tiling tiling_of(const struct tensor *tensor, const struct encoding *a,
     uint64_t rows, cols_a, cols_b;
     view(tensor, a, &rows, &cols_a);
     view(tensor, b, &rows, &cols_b);
+    if (a->transposed != b->transposed)
+        cols_a = 1;
     struct tiling t = {.elements = tensor->elements};
     if (!t.elements)
         return t;
@@ -26,7 +28,8 @@ struct tiling tiling_of(const struct tensor *tensor, const struct encoding *a,
     /* Columns are products of the last dimensions, so the narrower divide the wider. */
     assert(cols_a > 0 && cols_b > 0); /* no dimension is 0 where there are elements */
     assert(wide % cols_a == 0 && wide % cols_b == 0);
-    uint32_t multiple_a = codec_row_multiple(a), multiple_b = codec_row_multiple(b);
+    uint32_t multiple_a = a->transposed == b->transposed ? codec_row_multiple(a) : 1;
+    uint32_t multiple_b = codec_row_multiple(b);
     uint64_t unit = wide * (multiple_a > multiple_b ? multiple_a : multiple_b);
     t.tile_elements = unit >= TILE_ELEMENTS ? unit : TILE_ELEMENTS / unit * unit;
     if (t.tile_elements > t.elements)

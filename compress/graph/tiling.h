@@ -39,7 +39,8 @@ struct tile_rows {
     uint64_t cols;
 };
 
-/* Tiles that are whole rows in both encodings. */
+/* Tiles that are whole rows in both encodings. Where they see the tensor from different sides, only
+ * those of b: a is then read as b's transpose, from memory (tensor_reader.h). */
 struct tiling tiling_of(const struct tensor *tensor, const struct encoding *a,
                         const struct encoding *b);
 uint64_t tiling_start(const struct tiling *tiling, size_t tile);    /* flat element index */

@@ -120,9 +120,9 @@ static void count_tensor(struct footprint *f, const struct tensor *tensor, unsig
     struct tiling tiling = tiling_of(tensor, &tensor->stored, &tensor->wanted);
     f->raw_bytes = max_u64(f->raw_bytes, tiling_data_bytes(&tiling, tensor, &tensor->stored));
     f->value_bytes = max_u64(f->value_bytes, tiling.tile_elements * sizeof(float));
-    f->reader_bytes = max_u64(f->reader_bytes, tensor->parts[PART_SCALE].bytes +
-                                                   tensor->parts[PART_ZERO_POINT].bytes +
-                                                   range_bytes_of(tensor, threads));
+    f->reader_bytes =
+        max_u64(f->reader_bytes, tensor_reader_memory_bytes(tensor, tensor->wanted.transposed) +
+                                     range_bytes_of(tensor, threads));
     count_tile(f, tiling_data_bytes(&tiling, tensor, &tensor->wanted), threads);
 }
 
@@ -456,9 +456,9 @@ static int encode_tensor(struct emitter *e, const struct tensor *tensor, bool di
     if (!s.tiles) /* no elements: nothing to read, no scale */
         return 0;
     if (make_room(e, s.small, tensor, err) < 0 ||
-        tensor_reader_open(e->model, tensor, &s.reader, err) < 0)
+        tensor_reader_open(e->model, tensor, tensor->wanted.transposed, &s.reader, err) < 0)
         return -1;
-    uint64_t reader_bytes = tensor->parts[PART_SCALE].bytes + tensor->parts[PART_ZERO_POINT].bytes;
+    uint64_t reader_bytes = tensor_reader_memory_bytes(tensor, tensor->wanted.transposed);
     account(e, reader_bytes);
     uint64_t rows, cols;
     tensor_matrix(tensor, &tensor->wanted, &rows, &cols);

@@ -404,10 +404,12 @@ static int open_pair(struct verifier *v, struct err *err) {
         return err_at_tensor(err, pair->before->name);
     }
     if (pair->mode != MODE_BYTES &&
-        tensor_reader_open(v->source, pair->before, &pair->reader_before, err) < 0)
+        tensor_reader_open(v->source, pair->before, pair->before->wanted.transposed,
+                           &pair->reader_before, err) < 0)
         return -1;
     if (pair->mode == MODE_COMPARE &&
-        tensor_reader_open(v->artifact, pair->after, &pair->reader_after, &why) < 0)
+        tensor_reader_open(v->artifact, pair->after, pair->after->stored.transposed,
+                           &pair->reader_after, &why) < 0)
         return our_fault(&why, "the artifact cannot be read back", err);
     return 0;
 }
@@ -425,7 +427,8 @@ static int verify_tensor(struct verifier *v, size_t index, const struct tensor *
     };
     sum->copied = v->pair.mode != MODE_COMPARE;
     sum->elements = v->pair.mode == MODE_BYTES ? 0 : before->elements;
-    uint64_t readers = small_bytes(before) + small_bytes(after);
+    uint64_t readers =
+        tensor_reader_memory_bytes(before, before->wanted.transposed) + small_bytes(after);
     account(v, readers);
     int result = open_pair(v, err);
     if (result == 0 && sum->copied)
@@ -511,7 +514,8 @@ static struct footprint footprint_of(const struct model *source) {
         f.raw_before = max_u64(f.raw_before, tiling_data_bytes(&tiling, t, &t->stored));
         f.raw_after = max_u64(f.raw_after, tiling_data_bytes(&tiling, t, &t->wanted));
         f.values = max_u64(f.values, tiling.tile_elements * sizeof(float));
-        f.readers = max_u64(f.readers, small_bytes(t) + size.scale_bytes + size.zero_point_bytes);
+        f.readers = max_u64(f.readers, tensor_reader_memory_bytes(t, t->wanted.transposed) +
+                                           size.scale_bytes + size.zero_point_bytes);
     }
     return f;
 }

@@ -75,7 +75,7 @@ static void read_tensors(const struct model *model) {
             continue;
         struct err err = ERR_INIT;
         struct tensor_reader *reader = NULL;
-        if (tensor_reader_open(model, t, &reader, &err) < 0) {
+        if (tensor_reader_open(model, t, false, &reader, &err) < 0) {
             check_reason(&err);
             continue;
         }

@@ -176,7 +176,7 @@ static void encode(const struct model *model, const struct tensor *t, enum part_
         return;
     }
     struct tensor_reader *reader = NULL;
-    CHECK_OK(tensor_reader_open(model, t, &reader, &err), &err);
+    CHECK_OK(tensor_reader_open(model, t, false, &reader, &err), &err);
     uint64_t rows, cols;
     tensor_matrix(t, &t->stored, &rows, &cols);
     float *x = calloc(rows * cols + 1, sizeof *x);

@@ -34,7 +34,7 @@ static void check_counted(const struct model *model, const char *name, float tol
     uint64_t rows, cols;
     CHECK(t != NULL);
     tensor_matrix(t, &t->stored, &rows, &cols);
-    CHECK_OK(tensor_reader_open(model, t, &reader, &err), &err);
+    CHECK_OK(tensor_reader_open(model, t, false, &reader, &err), &err);
     void *raw = malloc(rows * tensor_reader_row_bytes(reader));
     float *x = malloc(t->elements * sizeof *x);
     CHECK_OK(tensor_reader_rows(reader, 0, rows, raw, x, &err), &err);

@@ -73,7 +73,7 @@ static void want(struct run *r, const char *name, struct encoding e) {
 static float *decode(const struct model *model, const struct tensor *t, uint64_t *ret_count) {
     struct err err = ERR_INIT;
     struct tensor_reader *reader = NULL;
-    CHECK_OK(tensor_reader_open(model, t, &reader, &err), &err);
+    CHECK_OK(tensor_reader_open(model, t, false, &reader, &err), &err);
     uint64_t rows, cols;
     tensor_matrix(t, &t->stored, &rows, &cols);
     float *x = calloc(rows * cols + 1, sizeof *x);

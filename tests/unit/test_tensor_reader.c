@@ -82,7 +82,7 @@ static void chunks_agree(void **state) {
         struct err err = ERR_INIT;
         build(&f, encodings[i]);
         struct tensor_reader *reader = NULL;
-        CHECK_OK(tensor_reader_open(f.model, &f.tensor, &reader, &err), &err);
+        CHECK_OK(tensor_reader_open(f.model, &f.tensor, false, &reader, &err), &err);
         uint64_t row_bytes = tensor_reader_row_bytes(reader);
         CHECK_UINT(row_bytes, encoding_size(&encodings[i], ROWS, COLS).row_bytes);
         void *raw = malloc(ROWS * row_bytes);
@@ -110,6 +110,17 @@ static void chunks_agree(void **state) {
         tensor_reader_done(reader, 1000);
         CHECK_FAILS(tensor_reader_rows(reader, ROWS, 1, raw, got, &err), &err, ERR_BUG);
         CHECK_FAILS(tensor_reader_rows(reader, 1, UINT64_MAX, raw, got, &err), &err, ERR_BUG);
+        tensor_reader_close(reader);
+        /* from the other side */
+        CHECK_OK(tensor_reader_open(f.model, &f.tensor, true, &reader, &err), &err);
+        CHECK_UINT(tensor_reader_memory_bytes(&f.tensor, true) > ROWS * COLS * sizeof(float), 1);
+        CHECK_OK(tensor_reader_elements(reader, 0, ROWS * COLS, NULL, got, &err), &err);
+        for (int r = 0; r < ROWS; r++)
+            for (int c = 0; c < COLS; c++)
+                CHECK_NUM(got[c * ROWS + r], f.want[r * COLS + c], 0);
+        CHECK_OK(tensor_reader_elements(reader, 7, 5, NULL, got + 1, &err), &err);
+        CHECK_NUM(got[1], f.want[7 % ROWS * COLS + 7 / ROWS], 0);
+        CHECK_FAILS(tensor_reader_elements(reader, 1, ROWS * COLS, NULL, got, &err), &err, ERR_BUG);
         free(raw);
         tensor_reader_close(reader);
         drop(&f);
@@ -130,24 +141,26 @@ static void wrong_parts_are_refused(void **state) {
     memcpy(good, f.tensor.parts, sizeof good);
     for (int part = PART_DATA; part <= PART_ZERO_POINT; part++) {
         f.tensor.parts[part].bytes--;
-        CHECK(tensor_reader_open(f.model, &f.tensor, &reader, &err) < 0);
+        CHECK(tensor_reader_open(f.model, &f.tensor, false, &reader, &err) < 0);
         CHECK_INT(err.code, ERR_BAD_MODEL);
         CHECK_TEXT(err.tensor, "w");
         CHECK_TEXT(err.file, "file");
         err_clear(&err);
         f.tensor.parts[part] = good[part];
         f.tensor.parts[part].offset = UINT64_MAX - 3;
-        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, &reader, &err), &err, ERR_BAD_MODEL);
+        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, false, &reader, &err), &err,
+                    ERR_BAD_MODEL);
         f.tensor.parts[part].offset = 1 << 20;
-        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, &reader, &err), &err, ERR_BAD_MODEL);
+        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, false, &reader, &err), &err,
+                    ERR_BAD_MODEL);
         f.tensor.parts[part] = (struct part){0};
-        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, &reader, &err), &err, ERR_BUG);
+        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, false, &reader, &err), &err, ERR_BUG);
         f.tensor.parts[part] = good[part];
         f.tensor.parts[part].file = 7;
-        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, &reader, &err), &err, ERR_BUG);
+        CHECK_FAILS(tensor_reader_open(f.model, &f.tensor, false, &reader, &err), &err, ERR_BUG);
         f.tensor.parts[part] = good[part];
     }
-    CHECK_OK(tensor_reader_open(f.model, &f.tensor, &reader, &err), &err);
+    CHECK_OK(tensor_reader_open(f.model, &f.tensor, false, &reader, &err), &err);
     tensor_reader_close(reader);
     drop(&f);
 }
