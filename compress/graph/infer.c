@@ -100,6 +100,28 @@ int infer_graph(const struct graph *graph, const struct binding *bindings, size_
     return 0;
 }
 
+/* Without a binding. A node of a body may be impossible for these inputs, which matters only when
+ * the branch is taken: then what the file declares is all that is known. */
+static int infer_declared(const struct node *node, struct fact *facts, struct arena *arena,
+                          struct err *err) {
+    struct err refusal = ERR_INIT;
+    if (!node->graph->parent)
+        return infer_node(node, facts, false, arena, err);
+    if (infer_node(node, facts, false, arena, &refusal) == 0)
+        return 0;
+    if (refusal.code == ERR_NO_MEMORY)
+        return no_memory(err);
+    for (size_t i = 0; i < node->out_count; i++) {
+        struct value *value = node->out[i];
+        if (!value)
+            continue;
+        facts[value->id] = (struct fact){.type = value->type};
+        if (settle(&facts[value->id].type, node->graph->symbols, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int annotate(struct graph *graph, struct arena *arena, struct err *err) {
     struct fact *facts = start(graph, arena, err);
     if (!facts)
@@ -119,7 +141,7 @@ static int annotate(struct graph *graph, struct arena *arena, struct err *err) {
             if (annotate(body, arena, err) < 0)
                 return -1;
         }
-        if (infer_node(node, facts, false, arena, err) < 0)
+        if (infer_declared(node, facts, arena, err) < 0)
             return -1;
         for (size_t i = 0; i < node->out_count; i++)
             if (node->out[i])
