@@ -256,7 +256,7 @@ static int decode_tile(void *ctx, size_t tile, unsigned worker, struct err *err)
 static int decode_floats(const struct model *model, const struct tensor *tensor, struct array *to,
                          struct team *team, struct err *err) {
     struct decoding d = {.tensor = tensor, .to = to};
-    if (tensor_reader_open(model, tensor, &d.reader, err) < 0)
+    if (tensor_reader_open(model, tensor, false, &d.reader, err) < 0)
         return -1;
     d.tiling = tiling_of(tensor, &tensor->stored, &tensor->stored);
     d.raw_bytes = ((size_t)tiling_data_bytes(&d.tiling, tensor, &tensor->stored) + 63) / 64 * 64;
