@@ -52,6 +52,9 @@ struct onnx {
     struct pbwire_span graph; /* content of the GraphProto */
     struct onnx_call *calls;  /* [0] unused */
     size_t call_count, call_capacity;
+    /* Something that is only carried (an odd type, a function's constant, an attribute) names data
+     * in another file: such files must stay as they are. */
+    bool has_fixed_external;
 };
 
 bool onnx_sniff(struct resolver *files, struct err *err);

@@ -187,6 +187,8 @@ static int read_tensor(const struct onnx_reader *r, struct pbwire_span span, str
     if (tensor.place != ONNX_PLACE_ODD && tensor.place != ONNX_PLACE_EXTERNAL &&
         onnx_tensor_array(r->wire, &tensor, NULL, r->model->arena, &array, err) < 0)
         return -1;
+    if (tensor.location)
+        r->onnx->has_fixed_external = true;
     attr->kind = array ? ATTR_TENSOR : ATTR_OTHER;
     if (array)
         attr->tensor = array;

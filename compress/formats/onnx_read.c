@@ -295,9 +295,13 @@ static int external_file(struct onnx_reader *r, const struct onnx_tensor *tensor
         return not_here(r, tensor, path, err);
     if (!r->external_files[index]) {
         uint32_t file;
-        if (model->files[r->onnx->file].resolver_index == index)
-            file = r->onnx->file;
-        else if (model_add_file(model, index, &file, err) < 0)
+        if (model->files[r->onnx->file].resolver_index == index) {
+            err_set(err, ERR_BAD_MODEL,
+                    "the data of '%s' are said to be external, in the model's own file",
+                    tensor->name);
+            return err_at_tensor(err, tensor->name);
+        }
+        if (model_add_file(model, index, &file, err) < 0)
             return -1;
         r->external_files[index] = file + 1;
     }
@@ -421,6 +425,8 @@ int onnx_add_weight(struct onnx_reader *reader, struct graph *graph, const char 
     struct type type = type_of(tensor);
     tensor->name = name;
     uint32_t index = VALUE_NO_TENSOR;
+    if (tensor->place == ONNX_PLACE_ODD && tensor->location)
+        reader->onnx->has_fixed_external = true;
     if (tensor->place != ONNX_PLACE_ODD) {
         index = (uint32_t)reader->model->tensor_count;
         if (add_tensor(reader, path, tensor, err) < 0)
@@ -638,6 +644,8 @@ static int share_constant(struct onnx_scope *scope, const char *local, struct on
     const char *name = arena_printf(r->model->arena, "%s/%s", f->name, local);
     for (unsigned n = 2; name && is_taken(root, name); n++)
         name = arena_printf(r->model->arena, "%s/%s.%u", f->name, local, n);
+    if (tensor->location)
+        r->onnx->has_fixed_external = true;
     if (!name || strmap_put(&f->constants, local, (uint32_t)f->constant_names.count) < 0)
         return onnx_no_memory(err);
     if (onnx_names_add(&f->constant_names, r->scratch, name, err) < 0 ||
