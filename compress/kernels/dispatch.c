@@ -16,6 +16,7 @@ static void fill_reference(struct kernels *k) {
     affine_fill_ref(k);
     fp8_fill_ref(k);
     legacy_fill_ref(k);
+    taps_fill_ref(k);
     vmath_fill_ref(k);
 }
 
@@ -26,6 +27,7 @@ static void fill_avx2(struct kernels *k) {
     affine_fill_avx2(k);
     fp8_fill_avx2(k);
     legacy_fill_avx2(k);
+    taps_fill_avx2(k);
 }
 #endif
 
@@ -35,6 +37,7 @@ static void fill_avx512(struct kernels *k) {
     stats_fill_avx512(k);
     affine_fill_avx512(k);
     fp8_fill_avx512(k);
+    taps_fill_avx512(k);
 }
 #endif
 

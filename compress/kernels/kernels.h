@@ -13,7 +13,8 @@
  * walk them. Threads: kernels_init() once before any other thread starts; then read-only.
  *
  * One file per family and instruction set: convert (small floats), stats (ranges, errors), affine
- * (int8, int4), fp8, legacy (GGUF blocks of 32).
+ * (int8, int4), fp8, legacy (GGUF blocks of 32), taps
+ * (weighted sums of shifted rows).
  */
 #ifndef COMPRESS_KERNELS_KERNELS_H
 #define COMPRESS_KERNELS_KERNELS_H
@@ -80,6 +81,12 @@ typedef double kernel_sum_squares(const float *x, double mean, size_t n);
 typedef float kernel_max(const float *x, size_t n);
 typedef double kernel_exp_sum(const float *x, float shift, size_t n, float *ret);
 
+/* Over taps: ret[i] += sum over t of w[t] * x[t][i * step], in the order of t; and the largest of
+ * ret[i] and all x[t][i * step], NaN of x passed over. x are `taps` pointers. */
+typedef void kernel_taps_sum(const float *const *x, const float *w, size_t taps, size_t step,
+                             size_t n, float *ret);
+typedef void kernel_taps_max(const float *const *x, size_t taps, size_t step, size_t n, float *ret);
+
 /* X(name, type) */
 #define KERNELS(X)                         \
     X(f32_from_bf16, kernel_widen)         \
@@ -122,7 +129,9 @@ typedef double kernel_exp_sum(const float *x, float shift, size_t n, float *ret)
     X(dot_f32, kernel_dot)                 \
     X(sum_squares_f32, kernel_sum_squares) \
     X(max_f32, kernel_max)                 \
-    X(exp_sum_f32, kernel_exp_sum)
+    X(exp_sum_f32, kernel_exp_sum)         \
+    X(taps_sum_f32, kernel_taps_sum)       \
+    X(taps_max_f32, kernel_taps_max)
 
 struct kernels {
 #define KERNELS_FIELD(name, type) type *name;

@@ -469,6 +469,45 @@ static void check_kernel_exp_sum(const char *name, kernel_exp_sum *want, kernel_
     }
 }
 
+/* Taps start anywhere in one run of floats, as the rows of a plane do. */
+enum { TAPS = 9 };
+
+static size_t some_taps(const float *x, size_t n, size_t step, const float *ret[TAPS]) {
+    size_t need = n ? (n - 1) * step + 1 : 0, taps = next() % (TAPS + 1);
+    for (size_t t = 0; t < taps; t++)
+        ret[t] =
+            x + (t == 0 ? MOST - need : next() % (MOST - need + 1)); /* one ends at the guard */
+    return taps;
+}
+
+static void check_kernel_taps_sum(const char *name, kernel_taps_sum *want, kernel_taps_sum *got) {
+    for (size_t step = 1; step <= 3; step++)
+        EACH_FLAVOUR(f, FINITE) for (size_t n = 0; n * step <= MOST; n = next_count(n)) {
+            const float *x = input_floats(0, MOST, f), *w = input_floats(1, MOST, f), *at[TAPS];
+            size_t taps = some_taps(x, n, step, at);
+            float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+            for (size_t i = 0; i < n; i++)
+                a[i] = b[i] = gauss();
+            want(at, w, taps, step, n, a);
+            got(at, w, taps, step, n, b);
+            compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+        }
+}
+
+static void check_kernel_taps_max(const char *name, kernel_taps_max *want, kernel_taps_max *got) {
+    for (size_t step = 1; step <= 3; step++)
+        EACH_FLAVOUR(f, FLAVOURS) for (size_t n = 0; n * step <= MOST; n = next_count(n)) {
+            const float *x = input_floats(0, MOST, f), *at[TAPS];
+            size_t taps = some_taps(x, n, step, at);
+            float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+            for (size_t i = 0; i < n; i++)
+                a[i] = b[i] = i % 3 ? gauss() : -INFINITY;
+            want(at, taps, step, n, a);
+            got(at, taps, step, n, b);
+            compare(name, n, 4 * n, (uint8_t *)b, (uint8_t *)a);
+        }
+}
+
 /* The benchmark's one call on n values: every type of kernel in its own way. */
 static float bench_x[MOST], bench_y[MOST];
 static uint8_t bench_bytes[4 * MOST];
@@ -501,6 +540,10 @@ BENCH(kernel_dot, bench_sink[0] = kernel(bench_x, bench_y, n))
 BENCH(kernel_sum_squares, bench_sink[0] = kernel(bench_x, 0.01, n))
 BENCH(kernel_max, bench_sink[0] = (double)kernel(bench_x, n))
 BENCH(kernel_exp_sum, bench_sink[0] = kernel(bench_x, 0.01f, n, bench_y))
+
+static const float *const bench_taps[3] = {bench_x, bench_x + 1, bench_x + 2};
+BENCH(kernel_taps_sum, kernel(bench_taps, bench_x, 3, 1, n - 2, bench_y))
+BENCH(kernel_taps_max, kernel(bench_taps, 3, 1, n - 2, bench_y))
 
 static double seconds(void) {
     struct timespec t;
