@@ -47,6 +47,8 @@
     X(fused_matmul)                                               \
     X(gemm)                                                       \
     /* op_conv.c: convolution */                                  \
+    X(conv)                                                       \
+    X(conv_transpose)                                             \
     /* op_pool.c: pooling */                                      \
     /* op_norm.c: normalisation */                                \
     /* op_softmax.c: softmax */                                   \

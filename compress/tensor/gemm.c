@@ -142,17 +142,23 @@ static int run_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     return 0;
 }
 
-int gemm_run(const struct gemm *g, struct team *team, const struct progress *progress,
-             struct err *err) {
-    if (g->k > INT_MAX || g->lda > INT_MAX || g->ldb > INT_MAX || g->ldc > INT_MAX)
+int gemm_check(size_t k, size_t lda, size_t ldb, size_t ldc, struct err *err) {
+    if (k > INT_MAX || lda > INT_MAX || ldb > INT_MAX || ldc > INT_MAX)
         return err_set(
             err, ERR_TOO_LARGE,
             "a matrix product with rows of %zu, %zu and %zu numbers and an inner size of "
             "%zu is more than BLAS can take (%d)",
-            g->lda, g->ldb, g->ldc, g->k, INT_MAX);
+            lda, ldb, ldc, k, INT_MAX);
+    blas_facts();
+    return 0;
+}
+
+int gemm_run(const struct gemm *g, struct team *team, const struct progress *progress,
+             struct err *err) {
+    if (gemm_check(g->k, g->lda, g->ldb, g->ldc, err) < 0)
+        return -1;
     if (g->m == 0 || g->n == 0)
         return 0;
-    blas_facts();
     struct grid grid;
     cut(g, &grid);
     size_t count = grid.row_tiles * grid.col_tiles * pieces(grid.batches, grid.batches_a_tile);

@@ -35,6 +35,9 @@ struct gemm {
 
 int gemm_run(const struct gemm *g, struct team *team, const struct progress *progress,
              struct err *err);
+/* ERR_TOO_LARGE when one of the sizes or row lengths of products is beyond 32-bit BLAS: what
+ * callers of gemm_tile() ask once. */
+int gemm_check(size_t k, size_t lda, size_t ldb, size_t ldc, struct err *err);
 /* One product on the calling thread: for callers that tile by themselves (convolution panels). */
 void gemm_tile(const struct gemm *g);
 

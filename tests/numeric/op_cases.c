@@ -265,7 +265,10 @@ CASES(matmul, "MatMul a:f32[5,7] b:f32[7,3]", "MatMul a:f32[2,3,5,7] b:f32[2,3,7
       "MatMul a:f32[5,7] b:f32[7]", "MatMul a:f32[7] b:f32[7]", "MatMul a:f32[2,5,7] b:f32[7,3]",
       "MatMul a:f32[7,3] b:f32[2,3,4]", "MatMul a:f32[70,150] b:f32[150,90]",
       "MatMul a:f32[2,5,7] b:f32[7]", "MatMul a:f32[1,7] b:f32[7,65]",
-      "MatMul a:f32[7] b:f32[2,7,3]");
+      "MatMul a:f32[7] b:f32[2,7,3]", "MatMul a:f32[0,5] b:f32[5,4]",
+      "MatMul a:f32[3,0] b:f32[0,4]", "MatMul a:f32[0,3,5] b:f32[5,4]",
+      "MatMul a:i32[2,3] b:i32[3,2]", "MatMul a:f32[2,3,2,4,5] b:f32[2,1,2,5,6]",
+      "MatMul a:u64[2,2,3] b:u64[3,2]");
 CASES(fused_matmul, "com.microsoft::FusedMatMul(alpha=0.5) a:f32[5,7] b:f32[7,3]",
       "com.microsoft::FusedMatMul(transA=1) a:f32[2,7,5] b:f32[2,7,3]",
       "com.microsoft::FusedMatMul(transB=1, alpha=2.0) a:f32[2,5,7] b:f32[3,7]",
@@ -274,14 +277,16 @@ CASES(gemm, "Gemm a:f32[5,7] b:f32[7,3] c:f32[3]",
       "Gemm(transA=1, transB=1, alpha=0.5, beta=2.0) a:f32[7,5] b:f32[3,7] c:f32[5,1]",
       "Gemm(transB=1) a:f32[5,7] b:f32[3,7]", "Gemm a:f32[5,7] b:f32[7,3] c:f32[]",
       "Gemm(transA=1) a:f32[7,5] b:f32[7,3] c:f32[5,3]",
-      "Gemm(transB=1) a:f32[70,150] b:f32[90,150] c:f32[90]");
+      "Gemm(transB=1) a:f32[70,150] b:f32[90,150] c:f32[90]", "Gemm a:f32[0,5] b:f32[5,4] c:f32[4]",
+      "Gemm a:f32[3,0] b:f32[0,4] c:f32[4]", "Gemm@7 a:f32[3,5] b:f32[5,1] c:f32[1,1]");
 CASES(einsum, "Einsum(equation='bij,bjk->bik') a:f32[2,3,4] b:f32[2,4,5]",
       "Einsum(equation='ij->ji') a:f32[3,4]",
       "Einsum(equation='bhid,bhjd->bhij') a:f32[2,2,3,4] b:f32[2,2,5,4]",
       "Einsum(equation='i,j->ij') a:f32[3] b:f32[4]", "Einsum(equation='ij->i') a:f32[3,4]",
       "Einsum(equation='...ij,...jk') a:f32[2,3,4] b:f32[2,4,5]");
 
-/* op_conv.c */
+/* op_conv.c. A tap of 1 is a product, one channel a group is depthwise, the rest goes through
+ * panels; images with few positions and many channels through one panel together. */
 CASES(conv, "Conv(kernel_shape=[3,3], pads=[1,1,1,1]) x:f32[2,4,6,7] w:f32[6,4,3,3] b:f32[6]",
       "Conv(group=2) x:f32[2,4,6,7] w:f32[6,2,3,3] b:f32[6]", "Conv x:f32[1,3,5] w:f32[4,3,3]",
       "Conv(strides=[2,2], dilations=[2,1], pads=[0,1,2,3]) x:f32[1,2,9,8] w:f32[3,2,2,3]",
@@ -293,15 +298,49 @@ CASES(conv, "Conv(kernel_shape=[3,3], pads=[1,1,1,1]) x:f32[2,4,6,7] w:f32[6,4,3
       "Conv(auto_pad='SAME_LOWER') x:f32[1,2,5,6] w:f32[3,2,2,2]",
       "Conv(auto_pad='VALID') x:f32[1,2,5,6] w:f32[3,2,2,2]",
       "Conv x:f32[1,2,4,5,3] w:f32[3,2,2,2,2] b:f32[3]",
-      "Conv(pads=[1,1,1,1]) x:f32[1,16,24,24] w:f32[24,16,3,3] b:f32[24]");
-CASES(conv_transpose, "ConvTranspose x:f32[1,3,4,5] w:f32[3,2,3,3] b:f32[2]",
-      "ConvTranspose(strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]) x:f32[2,4,3,4] "
-      "w:f32[4,3,3,3] b:f32[3]",
-      "ConvTranspose(group=2, strides=[2,2]) x:f32[1,4,3,3] w:f32[4,3,2,2]",
-      "ConvTranspose(dilations=[2,2]) x:f32[1,2,4,4] w:f32[2,3,2,2]",
-      "ConvTranspose x:f32[1,3,5] w:f32[3,2,3]",
-      "ConvTranspose(strides=[2,2], output_shape=[7,9]) x:f32[1,2,4,5] w:f32[2,2,3,3]",
-      "ConvTranspose(auto_pad='SAME_UPPER', strides=[2,2]) x:f32[1,2,3,4] w:f32[2,2,3,3]");
+      "Conv(pads=[1,1,1,1]) x:f32[1,16,24,24] w:f32[24,16,3,3] b:f32[24]",
+      "Conv x:f32[2,4,8,9] w:f32[6,4,3,3] b:f32[6]", "Conv x:f32[1,3,9] w:f32[5,3,4]",
+      "Conv(strides=[2]) x:f32[2,3,11] w:f32[4,3,3] b:f32[4]",
+      "Conv(pads=[1,2,0,1], strides=[2,1], dilations=[1,2]) x:f32[2,3,7,8] w:f32[4,3,3,2]",
+      "Conv(group=2, pads=[1,1,1,1]) x:f32[2,4,5,6] w:f32[6,2,3,3] b:f32[6]",
+      "Conv(group=4, pads=[1,1,1,1]) x:f32[2,4,5,35] w:f32[4,1,3,3] b:f32[4]",
+      "Conv(group=3, pads=[2,0,1,1], strides=[2,2]) x:f32[2,3,9,41] w:f32[6,1,3,3]",
+      "Conv(group=3, dilations=[2,3], strides=[1,3]) x:f32[1,3,7,19] w:f32[3,1,2,3]",
+      "Conv(group=4, pads=[3,0]) x:f32[2,4,40] w:f32[4,1,4] b:f32[4]",
+      "Conv x:f32[2,5,4,7] w:f32[3,5,1,1] b:f32[3]", "Conv x:f32[1,6,30] w:f32[4,6,1]",
+      "Conv(group=2) x:f32[2,4,4,3] w:f32[6,2,1,1]",
+      "Conv(strides=[2,2]) x:f32[1,3,7,7] w:f32[4,3,1,1] b:f32[4]",
+      "Conv(auto_pad='SAME_UPPER', strides=[2,2]) x:f32[1,2,7,8] w:f32[3,2,3,4]",
+      "Conv(auto_pad='SAME_LOWER', strides=[2,3]) x:f32[1,2,7,8] w:f32[3,2,4,2]",
+      "Conv(auto_pad='VALID', kernel_shape=[2,3]) x:f32[1,2,5,5] w:f32[3,2,2,3]",
+      "Conv(pads=[1,0,1,0,1,1], strides=[1,2,1]) x:f32[2,2,4,5,4] w:f32[3,2,2,3,3] b:f32[3]",
+      "Conv@11(pads=[4,4,4,4]) x:f32[1,1,2,2] w:f32[2,1,3,3]",
+      "Conv(pads=[1,1,1,1]) x:f32[1,130,6,6] w:f32[70,130,3,3] b:f32[70]",
+      "Conv x:f32[1,150,10,14] w:f32[110,150,1,1]", "Conv x:f32[0,3,5,5] w:f32[4,3,3,3]",
+      "Conv(pads=[1,1,1,1]) x:f32[1,2,1,300] w:f32[3,2,3,3]",
+      "Conv(pads=[1,1,1,1]) x:f32[1,2,40,50] w:f32[3,2,3,3] b:f32[3]");
+CASES(
+    conv_transpose, "ConvTranspose x:f32[1,3,4,5] w:f32[3,2,3,3] b:f32[2]",
+    "ConvTranspose(strides=[2,2], pads=[1,1,1,1], output_padding=[1,1]) x:f32[2,4,3,4] "
+    "w:f32[4,3,3,3] b:f32[3]",
+    "ConvTranspose(group=2, strides=[2,2]) x:f32[1,4,3,3] w:f32[4,3,2,2]",
+    "ConvTranspose(dilations=[2,2]) x:f32[1,2,4,4] w:f32[2,3,2,2]",
+    "ConvTranspose x:f32[1,3,5] w:f32[3,2,3]",
+    "ConvTranspose(strides=[2,2], output_shape=[7,9]) x:f32[1,2,4,5] w:f32[2,2,3,3]",
+    "ConvTranspose(auto_pad='SAME_UPPER', strides=[2,2]) x:f32[1,2,3,4] w:f32[2,2,3,3]",
+    "ConvTranspose x:f32[1,3,4,5] w:f32[3,4,3,3] b:f32[4]",
+    "ConvTranspose(strides=[2], output_padding=[1]) x:f32[2,3,5] w:f32[3,2,3]",
+    "ConvTranspose(strides=[2,3], pads=[1,0,1,2], dilations=[2,1]) x:f32[1,2,4,3] w:f32[2,3,3,4]",
+    "ConvTranspose(group=2, strides=[2,2], pads=[1,1,1,1]) x:f32[2,4,3,4] w:f32[4,3,4,4] b:f32[6]",
+    "ConvTranspose(group=3, strides=[2,2]) x:f32[2,3,4,5] w:f32[3,1,2,2] b:f32[3]",
+    "ConvTranspose(output_shape=[9,8], strides=[2,2]) x:f32[1,2,4,4] w:f32[2,3,3,3]",
+    "ConvTranspose(output_shape=[9,8], strides=[2,2], auto_pad='SAME_UPPER') x:f32[1,2,4,4] "
+    "w:f32[2,3,3,3]",
+    "ConvTranspose(output_shape=[12,12], strides=[2,2]) x:f32[1,2,4,4] w:f32[2,3,3,3] b:f32[3]",
+    "ConvTranspose(auto_pad='SAME_LOWER', strides=[2,3]) x:f32[1,2,4,4] w:f32[2,3,3,5]",
+    "ConvTranspose(auto_pad='VALID', kernel_shape=[2,2]) x:f32[1,2,4,4] w:f32[2,3,2,2]",
+    "ConvTranspose(strides=[1,2,1], pads=[0,1,0,1,0,0]) x:f32[1,2,3,3,2] w:f32[2,3,2,3,2]",
+    "ConvTranspose x:f32[2,4,3,3] w:f32[4,5,1,1] b:f32[5]");
 
 /* op_pool.c */
 CASES(max_pool, "MaxPool(kernel_shape=[2,2], strides=[2,2]) x:f32[2,3,6,7]",

@@ -1,0 +1,673 @@
+/*
+ * Convolution as matrix products on small panels. See convolve.h.
+ *
+ * With K = in_channels * taps (rows of the "column" matrix, in the order of the weight) and P
+ * output positions, of one image and one group:
+ *
+ *   y  [M, P] = w [M, K] col [K, P]          col[k, p] = x[c(k), in(p, tap(k))]
+ *   dw [M, K] += dy [M, P] col^T [P, K]
+ *   dx = the sum, back to where they came from, of dcol [K, P] = w^T [K, M] dy [M, P]
+ *
+ * col is never whole: a tile makes a panel of it that stays in the L2 cache, multiplies, and moves
+ * on. What a tile owns decides who may add without asking:
+ *
+ *   y   (image, group, positions)
+ *   dw  (group, rows of K, perhaps rows of M): goes through images and positions in order, so the
+ *       sum's order is fixed
+ *   dx  (image, group, channels): goes through positions in order
+ *
+ * Where a single image has too few positions to give tiles to a team, the panel of all positions is
+ * made together and the product itself is cut (gemm_run). A kernel of one tap with stride 1 needs
+ * no panel: x is col. One channel a group (depthwise) has nothing to multiply matrices for: each
+ * output row is a weighted sum of kernel-many input rows, taken from a padded copy (taps.h).
+ */
+#include "compress/graph/convolve.h"
+
+#include "compress/base/loop.h"
+#include "compress/tensor/gemm.h"
+#include "compress/tensor/taps.h"
+#include "compress/tensor/vmath.h"
+
+#include <string.h>
+
+enum {
+    PANEL = 1 << 16, /* elements: 256 KiB, half of the smallest L2 in sight */
+    LEAST_COLS = 64, /* fewer columns and BLAS packs more than it multiplies */
+    MOST_COLS = 1024,
+    ENOUGH_TILES = 8,
+    PLANE = 1 << 14,   /* depthwise: elements of padded input that a tile goes through at once */
+    MAX_TAPS = 64,     /* depthwise: more taps take the general way */
+    SUM_PIECE = 65536, /* of a bias gradient */
+};
+#define SMALL_MACS (UINT64_C(1) << 21) /* not worth two steps */
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static size_t most(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t pieces(size_t len, size_t piece) {
+    return len / piece + (len % piece != 0);
+}
+
+static size_t volume(const size_t size[3]) {
+    return size[0] * size[1] * size[2];
+}
+
+static size_t rows_of_k(const struct convolve *c) {
+    return c->in_channels * volume(c->kernel);
+}
+
+/* col is x itself. */
+static bool is_pointwise(const struct convolve *c) {
+    for (int d = 0; d < 3; d++)
+        if (c->kernel[d] != 1 || c->stride[d] != 1 || c->pad[d] != 0 || c->in[d] != c->out[d])
+            return false;
+    return true;
+}
+
+static bool is_depthwise(const struct convolve *c) {
+    return c->in_channels == 1 && c->kernel[0] == 1 && c->in[0] == 1 && c->pad[0] == 0 &&
+           c->out[0] == 1 && volume(c->kernel) <= MAX_TAPS && volume(c->kernel) > 1;
+}
+
+static bool is_empty(const struct convolve *c) {
+    return c->batch == 0 || volume(c->out) == 0 || c->groups == 0 || c->out_channels == 0;
+}
+
+uint64_t convolve_macs(const struct convolve *c) {
+    return (uint64_t)c->batch * c->groups * c->out_channels * volume(c->out) * rows_of_k(c);
+}
+
+/* ---- panels ---- */
+
+/* Columns of a panel of `rows` rows: whole output rows where they fit, equal pieces. */
+static size_t panel_cols(const struct convolve *c, size_t rows) {
+    size_t positions = volume(c->out);
+    size_t cols = least(most(PANEL / most(rows, 1), LEAST_COLS), MOST_COLS);
+    size_t count = pieces(positions, cols);
+    cols = pieces(positions, count ? count : 1);
+    size_t width = c->out[2];
+    return cols > width ? pieces(cols, width) * width : most(cols, 1);
+}
+
+/* A run of output positions in one output row, seen through one tap. */
+struct segment {
+    size_t skip, count; /* positions before the first that reads inside x, and how many do */
+    size_t from;        /* of that first one, in x's channel */
+};
+
+static struct segment segment_of(const struct convolve *c, const size_t tap[3], const size_t at[3],
+                                 size_t len) {
+    struct segment none = {.skip = len};
+    size_t base = 0;
+    for (int d = 0; d < 2; d++) {
+        size_t i = at[d] * c->stride[d] + tap[d] * c->dilation[d];
+        if (i < c->pad[d] || i - c->pad[d] >= c->in[d])
+            return none;
+        base = (base + i - c->pad[d]) * c->in[d + 1];
+    }
+    size_t step = c->stride[2], offset = tap[2] * c->dilation[2], pad = c->pad[2];
+    size_t first = at[2], end = at[2] + len; /* in the row */
+    if (offset < pad)
+        first = most(first, pieces(pad - offset, step));
+    size_t limit = c->in[2] + pad; /* i * step + offset < limit */
+    end = offset < limit ? least(end, pieces(limit - offset, step)) : 0;
+    if (first >= end)
+        return none;
+    return (struct segment){first - at[2], end - first, base + first * step + offset - pad};
+}
+
+static void position_at(const struct convolve *c, size_t p, size_t ret[3]) {
+    ret[2] = p % c->out[2];
+    ret[1] = p / c->out[2] % c->out[1];
+    ret[0] = p / c->out[2] / c->out[1];
+}
+
+/* The next output row's start. */
+static void next_row(const struct convolve *c, size_t at[3]) {
+    at[2] = 0;
+    if (++at[1] == c->out[1]) {
+        at[1] = 0;
+        at[0]++;
+    }
+}
+
+static void tap_at(const struct convolve *c, size_t tap, size_t ret[3]) {
+    ret[2] = tap % c->kernel[2];
+    ret[1] = tap / c->kernel[2] % c->kernel[1];
+    ret[0] = tap / c->kernel[2] / c->kernel[1];
+}
+
+struct window {
+    size_t k0, k1; /* rows of col */
+    size_t p0, p1; /* positions */
+};
+
+/* ret [k1 - k0, ld] */
+static void fill_panel(const struct convolve *c, const real *x, struct window win, size_t ld,
+                       real *ret) {
+    size_t taps = volume(c->kernel), plane = volume(c->in), step = c->stride[2];
+    for (size_t k = win.k0; k < win.k1; k++, ret += ld) {
+        const real *channel = x + k / taps * plane;
+        size_t tap[3], at[3], len;
+        tap_at(c, k % taps, tap);
+        position_at(c, win.p0, at);
+        real *to = ret;
+        for (size_t p = win.p0; p < win.p1; p += len, next_row(c, at)) {
+            len = least(c->out[2] - at[2], win.p1 - p);
+            struct segment s = segment_of(c, tap, at, len);
+            const real *from = channel + s.from;
+            for (size_t i = 0; i < s.skip; i++)
+                *to++ = 0;
+            if (step == 1)
+                memcpy(to, from, s.count * sizeof *to);
+            else
+                for (size_t i = 0; i < s.count; i++)
+                    to[i] = from[i * step];
+            to += s.count;
+            for (size_t i = s.skip + s.count; i < len; i++)
+                *to++ = 0;
+        }
+    }
+}
+
+/* dx gets back what a panel holds. */
+static void spill_panel(const struct convolve *c, const real *panel, struct window win, size_t ld,
+                        real *dx) {
+    size_t taps = volume(c->kernel), plane = volume(c->in), step = c->stride[2];
+    for (size_t k = win.k0; k < win.k1; k++, panel += ld) {
+        real *channel = dx + k / taps * plane;
+        size_t tap[3], at[3], len;
+        tap_at(c, k % taps, tap);
+        position_at(c, win.p0, at);
+        const real *from = panel;
+        for (size_t p = win.p0; p < win.p1; p += len, from += len, next_row(c, at)) {
+            len = least(c->out[2] - at[2], win.p1 - p);
+            struct segment s = segment_of(c, tap, at, len);
+            real *to = channel + s.from;
+            if (step == 1)
+                vmath_add(to, from + s.skip, s.count, to);
+            else
+                for (size_t i = 0; i < s.count; i++)
+                    to[i * step] += from[s.skip + i];
+        }
+    }
+}
+
+/* ---- what all passes know ---- */
+
+struct work {
+    const struct convolve *c;
+    const real *x, *w, *bias, *dy;
+    real *y, *dx, *dw;
+    real *scratch;
+    size_t panel;     /* elements of scratch per worker */
+    size_t k, m, p;   /* of one group of one image */
+    size_t cols;      /* of a panel */
+    size_t col_tiles; /* in p */
+    size_t rows;      /* of a piece of k (dw), channels (dx) */
+    size_t row_tiles;
+    size_t m_rows; /* of a piece of m (dw) */
+    size_t m_tiles;
+    bool pointwise, add;
+    real *whole; /* col of one image and group */
+};
+
+static size_t aligned(size_t elements) {
+    return (elements + 15) / 16 * 16;
+}
+
+static struct work work_of(const struct convolve *c) {
+    return (struct work){.c = c,
+                         .k = rows_of_k(c),
+                         .m = c->out_channels,
+                         .p = volume(c->out),
+                         .pointwise = is_pointwise(c)};
+}
+
+static const real *image(const real *x, const struct work *w, size_t n, size_t group) {
+    return x + (n * w->c->groups + group) * w->c->in_channels * volume(w->c->in);
+}
+
+static size_t y_offset(const struct work *w, size_t n, size_t group) {
+    return (n * w->c->groups + group) * w->m * w->p;
+}
+
+/* ---- depthwise: one input channel a group ---- */
+
+struct plane_plan {
+    size_t width, height; /* of the padded copy that `rows` output rows read */
+    size_t rows;
+    size_t row_tiles;
+    size_t groups; /* a tile */
+};
+
+/* Padded rows are cut short or long to what the taps read. */
+static struct plane_plan plan_planes(const struct convolve *c) {
+    struct plane_plan p;
+    size_t span = (c->kernel[1] - 1) * c->dilation[1] + 1;
+    p.width = (c->out[2] - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1;
+    size_t fit = most(PLANE / p.width, span);
+    p.rows = least((fit - span) / c->stride[1] + 1, c->out[1]);
+    p.row_tiles = pieces(c->out[1], p.rows);
+    p.height = (p.rows - 1) * c->stride[1] + span;
+    size_t outputs = p.rows * c->out[2] * c->out_channels * volume(c->kernel);
+    p.groups = p.row_tiles > 1 ? 1 : least(most(65536 / outputs, 1), c->groups);
+    return p;
+}
+
+static size_t plane_elements(const struct convolve *c) {
+    struct plane_plan p = plan_planes(c);
+    return aligned(p.width * p.height);
+}
+
+/* Rows [row0, row0 + rows) of x under its padding, padded, width long. */
+static void fill_plane(const struct convolve *c, const real *x, size_t row0, size_t rows,
+                       size_t width, real *ret) {
+    size_t left = least(c->pad[2], width), inside = least(c->in[2], width - left);
+    for (size_t i = 0; i < rows; i++, ret += width) {
+        size_t row = row0 + i;
+        if (row < c->pad[1] || row - c->pad[1] >= c->in[1]) {
+            memset(ret, 0, width * sizeof *ret);
+            continue;
+        }
+        memset(ret, 0, left * sizeof *ret);
+        memcpy(ret + left, x + (row - c->pad[1]) * c->in[2], inside * sizeof *ret);
+        memset(ret + left + inside, 0, (width - left - inside) * sizeof *ret);
+    }
+}
+
+struct planes {
+    struct work work;
+    struct plane_plan plan;
+    size_t group_tiles;
+};
+
+static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct planes *planes = ctx;
+    const struct work *w = &planes->work;
+    const struct convolve *c = w->c;
+    const struct plane_plan *plan = &planes->plan;
+    size_t row_tile = index % plan->row_tiles, rest = index / plan->row_tiles;
+    size_t group0 = rest % planes->group_tiles * plan->groups, n = rest / planes->group_tiles;
+    size_t row0 = row_tile * plan->rows, rows = least(plan->rows, c->out[1] - row0);
+    size_t taps = volume(c->kernel), height = plan->height - (plan->rows - rows) * c->stride[1];
+    real *plane = w->scratch + worker * w->panel;
+    const real *at[MAX_TAPS];
+    for (size_t g = group0; g < least(group0 + plan->groups, c->groups); g++) {
+        fill_plane(c, image(w->x, w, n, g), row0 * c->stride[1], height, plan->width, plane);
+        for (size_t m = 0; m < w->m; m++) {
+            real *y = w->y + y_offset(w, n, g) + m * w->p + row0 * c->out[2];
+            const real *weight = w->w + (g * w->m + m) * taps;
+            real bias = w->bias ? w->bias[g * w->m + m] : 0;
+            for (size_t row = 0; row < rows; row++, y += c->out[2]) {
+                for (size_t t = 0; t < taps; t++)
+                    at[t] = plane +
+                            (row * c->stride[1] + t / c->kernel[2] * c->dilation[1]) * plan->width +
+                            t % c->kernel[2] * c->dilation[2];
+                if (!w->add)
+                    for (size_t i = 0; i < c->out[2]; i++)
+                        y[i] = bias;
+                taps_sum(at, weight, taps, c->stride[2], c->out[2], y);
+            }
+        }
+    }
+    return 0;
+}
+
+static int depthwise_y(struct work *w, const struct convolve_run *run, struct err *err) {
+    struct planes planes = {*w, plan_planes(w->c), 0};
+    planes.work.panel = plane_elements(w->c);
+    planes.group_tiles = pieces(w->c->groups, planes.plan.groups);
+    size_t tiles = w->c->batch * planes.group_tiles * planes.plan.row_tiles;
+    return loop_run(run->team, run->progress, tiles, depthwise_y_tile, &planes, err);
+}
+
+/* Both gradients row by row: axpy and dot along an output row where the stride is 1. */
+static int depthwise_x_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct work *w = ctx;
+    const struct convolve *c = w->c;
+    size_t n = index / c->groups, g = index % c->groups, taps = volume(c->kernel);
+    real *dx = w->dx + index * volume(c->in);
+    for (size_t m = 0; m < w->m; m++) {
+        const real *dy = w->dy + y_offset(w, n, g) + m * w->p;
+        const real *weight = w->w + (g * w->m + m) * taps;
+        for (size_t row = 0; row < c->out[1]; row++, dy += c->out[2])
+            for (size_t t = 0; t < taps; t++) {
+                size_t tap[3], at[3] = {0, row, 0};
+                tap_at(c, t, tap);
+                struct segment s = segment_of(c, tap, at, c->out[2]);
+                real *to = dx + s.from;
+                if (c->stride[2] == 1)
+                    vmath_axpy(weight[t], dy + s.skip, s.count, to);
+                else
+                    for (size_t i = 0; i < s.count; i++)
+                        to[i * c->stride[2]] += weight[t] * dy[s.skip + i];
+            }
+    }
+    return 0;
+}
+
+static int depthwise_w_tile(void *ctx, size_t g, unsigned worker, struct err *err) {
+    const struct work *w = ctx;
+    const struct convolve *c = w->c;
+    size_t taps = volume(c->kernel);
+    for (size_t m = 0; m < w->m; m++) {
+        double sums[MAX_TAPS] = {0};
+        for (size_t n = 0; n < c->batch; n++) {
+            const real *dy = w->dy + y_offset(w, n, g) + m * w->p, *x = image(w->x, w, n, g);
+            for (size_t row = 0; row < c->out[1]; row++, dy += c->out[2])
+                for (size_t t = 0; t < taps; t++) {
+                    size_t tap[3], at[3] = {0, row, 0};
+                    tap_at(c, t, tap);
+                    struct segment s = segment_of(c, tap, at, c->out[2]);
+                    const real *from = x + s.from;
+                    if (c->stride[2] == 1)
+                        sums[t] += vmath_dot(dy + s.skip, from, s.count);
+                    else
+                        for (size_t i = 0; i < s.count; i++)
+                            sums[t] += (double)dy[s.skip + i] * from[i * c->stride[2]];
+                }
+        }
+        for (size_t t = 0; t < taps; t++)
+            w->dw[(g * w->m + m) * taps + t] += (real)sums[t];
+    }
+    return 0;
+}
+
+/* ---- y ---- */
+
+static void tile_y(struct work *w) {
+    w->cols = panel_cols(w->c, w->k);
+    w->col_tiles = pieces(w->p, w->cols);
+    w->panel = w->pointwise ? 0 : aligned(w->k * w->cols);
+}
+
+/* Too few tiles for a team, and enough work for one. */
+static bool is_whole(const struct work *w) {
+    return w->c->batch * w->c->groups * w->col_tiles < ENOUGH_TILES &&
+           convolve_macs(w->c) / (w->c->batch * w->c->groups) > SMALL_MACS;
+}
+
+static void start_y(const struct work *w, size_t group, real *y, size_t cols) {
+    for (size_t m = 0; m < w->m; m++) {
+        real bias = w->bias ? w->bias[group * w->m + m] : 0;
+        real *row = y + m * w->p;
+        for (size_t i = 0; i < cols; i++)
+            row[i] = bias;
+    }
+}
+
+static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct work *w = ctx;
+    size_t tile = index % w->col_tiles, group = index / w->col_tiles % w->c->groups;
+    size_t n = index / w->col_tiles / w->c->groups;
+    struct window win = {0, w->k, tile * w->cols, least((tile + 1) * w->cols, w->p)};
+    size_t cols = win.p1 - win.p0;
+    const real *x = image(w->x, w, n, group);
+    real *panel = w->scratch + worker * w->panel, *y = w->y + y_offset(w, n, group) + win.p0;
+    if (!w->pointwise)
+        fill_panel(w->c, x, win, cols, panel);
+    bool over = !w->add && !w->bias;
+    if (!w->add && w->bias)
+        start_y(w, group, y, cols);
+    gemm_tile(&(struct gemm){.m = w->m,
+                             .n = cols,
+                             .k = w->k,
+                             .alpha = 1,
+                             .beta = over ? 0 : 1,
+                             .a = w->w + group * w->m * w->k,
+                             .b = w->pointwise ? x + win.p0 : panel,
+                             .c = y,
+                             .lda = w->k,
+                             .ldb = w->pointwise ? w->p : cols,
+                             .ldc = w->p});
+    return 0;
+}
+
+static int whole_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct work *w = ctx;
+    struct window win = {index * w->rows, least((index + 1) * w->rows, w->k), 0, w->p};
+    fill_panel(w->c, w->x, win, w->p, w->whole + win.k0 * w->p);
+    return 0;
+}
+
+static int whole_y(const struct work *w, const struct convolve_run *run, struct err *err) {
+    for (size_t i = 0; i < w->c->batch * w->c->groups; i++) {
+        size_t n = i / w->c->groups, group = i % w->c->groups;
+        struct work one = *w;
+        one.x = image(w->x, w, n, group);
+        one.whole = w->scratch;
+        one.rows = most(PANEL / most(w->p, 1), 1);
+        real *y = w->y + y_offset(w, n, group);
+        if (!w->pointwise &&
+            loop_run(run->team, run->progress, pieces(w->k, one.rows), whole_tile, &one, err) < 0)
+            return -1;
+        bool over = !w->add && !w->bias;
+        if (!w->add && w->bias)
+            start_y(w, group, y, w->p);
+        if (gemm_run(&(struct gemm){.m = w->m,
+                                    .n = w->p,
+                                    .k = w->k,
+                                    .alpha = 1,
+                                    .beta = over ? 0 : 1,
+                                    .a = w->w + group * w->m * w->k,
+                                    .b = w->pointwise ? one.x : one.whole,
+                                    .c = y,
+                                    .lda = w->k,
+                                    .ldb = w->p,
+                                    .ldc = w->p},
+                     run->team, run->progress, err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int convolve_y(const struct convolve *c, const real *x, const real *w, const real *bias, bool add,
+               real *y, const struct convolve_run *run, struct err *err) {
+    if (is_empty(c))
+        return 0;
+    struct work work = work_of(c);
+    work.x = x;
+    work.w = w;
+    work.bias = bias;
+    work.add = add;
+    work.y = y;
+    work.scratch = run->scratch;
+    if (is_depthwise(c))
+        return depthwise_y(&work, run, err);
+    tile_y(&work);
+    if (is_whole(&work))
+        return whole_y(&work, run, err);
+    if (gemm_check(work.k, work.k, most(work.p, work.cols), work.p, err) < 0)
+        return -1;
+    return loop_run(run->team, run->progress, c->batch * c->groups * work.col_tiles, y_tile, &work,
+                    err);
+}
+
+/* ---- gradient of x ---- */
+
+static void tile_x(struct work *w) {
+    const struct convolve *c = w->c;
+    size_t taps = volume(c->kernel), images = c->batch * c->groups;
+    size_t tiles = images < ENOUGH_TILES ? pieces(ENOUGH_TILES, most(images, 1)) : 1;
+    w->rows = pieces(c->in_channels, least(tiles, most(c->in_channels, 1)));
+    w->row_tiles = pieces(c->in_channels, w->rows);
+    w->cols = panel_cols(c, w->rows * taps);
+    w->col_tiles = pieces(w->p, w->cols);
+    w->panel = w->pointwise ? 0 : aligned(w->rows * taps * w->cols);
+}
+
+static int x_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct work *w = ctx;
+    const struct convolve *c = w->c;
+    size_t piece = index % w->row_tiles, group = index / w->row_tiles % c->groups;
+    size_t n = index / w->row_tiles / c->groups, taps = volume(c->kernel);
+    struct window win = {piece * w->rows * taps,
+                         least((piece + 1) * w->rows, c->in_channels) * taps, 0, 0};
+    real *panel = w->scratch + worker * w->panel;
+    real *dx = w->dx + (n * c->groups + group) * c->in_channels * volume(c->in);
+    for (size_t tile = 0; tile < w->col_tiles; tile++) {
+        win.p0 = tile * w->cols;
+        win.p1 = least(win.p0 + w->cols, w->p);
+        size_t cols = win.p1 - win.p0;
+        gemm_tile(&(struct gemm){.a_transposed = true,
+                                 .m = win.k1 - win.k0,
+                                 .n = cols,
+                                 .k = w->m,
+                                 .alpha = 1,
+                                 .beta = w->pointwise ? 1 : 0,
+                                 .a = w->w + group * w->m * w->k + win.k0,
+                                 .b = w->dy + y_offset(w, n, group) + win.p0,
+                                 .c = w->pointwise ? dx + win.k0 * w->p + win.p0 : panel,
+                                 .lda = w->k,
+                                 .ldb = w->p,
+                                 .ldc = w->pointwise ? w->p : cols});
+        if (!w->pointwise)
+            spill_panel(c, panel, win, cols, dx);
+    }
+    return 0;
+}
+
+int convolve_x(const struct convolve *c, const real *dy, const real *w, real *dx,
+               const struct convolve_run *run, struct err *err) {
+    if (is_empty(c) || c->in_channels == 0)
+        return 0;
+    struct work work = work_of(c);
+    work.dy = dy;
+    work.w = w;
+    work.dx = dx;
+    work.scratch = run->scratch;
+    if (is_depthwise(c))
+        return loop_run(run->team, run->progress, c->batch * c->groups, depthwise_x_tile, &work,
+                        err);
+    tile_x(&work);
+    if (gemm_check(work.m, work.k, most(work.p, work.cols), work.p, err) < 0)
+        return -1;
+    return loop_run(run->team, run->progress, c->batch * c->groups * work.row_tiles, x_tile, &work,
+                    err);
+}
+
+/* ---- gradient of w ---- */
+
+static void tile_w(struct work *w) {
+    size_t groups = w->c->groups;
+    /* Pieces of K first: they share no panel. Then of M, which makes panels twice. */
+    size_t tiles = groups < ENOUGH_TILES ? pieces(ENOUGH_TILES, most(groups, 1)) : 1;
+    w->rows = least(w->k, most(pieces(w->k, tiles), 48));
+    w->rows = most(w->rows, 1);
+    w->row_tiles = pieces(w->k, w->rows);
+    tiles = pieces(tiles, most(w->row_tiles, 1));
+    w->m_rows = most(least(w->m, most(pieces(w->m, tiles), 64)), 1);
+    w->m_tiles = pieces(w->m, w->m_rows);
+    w->cols = panel_cols(w->c, w->rows);
+    w->col_tiles = pieces(w->p, w->cols);
+    w->panel = w->pointwise ? 0 : aligned(w->rows * w->cols);
+}
+
+static int w_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct work *w = ctx;
+    const struct convolve *c = w->c;
+    size_t m0 = index % w->m_tiles * w->m_rows, m1 = least(m0 + w->m_rows, w->m);
+    size_t piece = index / w->m_tiles % w->row_tiles, group = index / w->m_tiles / w->row_tiles;
+    struct window win = {piece * w->rows, least((piece + 1) * w->rows, w->k), 0, 0};
+    real *panel = w->scratch + worker * w->panel;
+    for (size_t n = 0; n < c->batch; n++) {
+        const real *x = image(w->x, w, n, group);
+        for (size_t tile = 0; tile < w->col_tiles; tile++) {
+            win.p0 = tile * w->cols;
+            win.p1 = least(win.p0 + w->cols, w->p);
+            size_t cols = win.p1 - win.p0;
+            if (!w->pointwise)
+                fill_panel(c, x, win, cols, panel);
+            gemm_tile(&(struct gemm){.b_transposed = true,
+                                     .m = m1 - m0,
+                                     .n = win.k1 - win.k0,
+                                     .k = cols,
+                                     .alpha = 1,
+                                     .beta = 1,
+                                     .a = w->dy + y_offset(w, n, group) + m0 * w->p + win.p0,
+                                     .b = w->pointwise ? x + win.k0 * w->p + win.p0 : panel,
+                                     .c = w->dw + (group * w->m + m0) * w->k + win.k0,
+                                     .lda = w->p,
+                                     .ldb = w->pointwise ? w->p : cols,
+                                     .ldc = w->k});
+        }
+    }
+    return 0;
+}
+
+int convolve_w(const struct convolve *c, const real *dy, const real *x, real *dw,
+               const struct convolve_run *run, struct err *err) {
+    if (is_empty(c) || c->in_channels == 0)
+        return 0;
+    struct work work = work_of(c);
+    work.dy = dy;
+    work.x = x;
+    work.dw = dw;
+    work.scratch = run->scratch;
+    if (is_depthwise(c))
+        return loop_run(run->team, run->progress, c->groups, depthwise_w_tile, &work, err);
+    tile_w(&work);
+    if (gemm_check(most(work.p, work.cols), work.p, work.p, work.k, err) < 0)
+        return -1;
+    return loop_run(run->team, run->progress, c->groups * work.row_tiles * work.m_tiles, w_tile,
+                    &work, err);
+}
+
+/* ---- gradient of the bias ---- */
+
+struct sums {
+    size_t batch, channels, positions;
+    const real *dy;
+    real *db;
+    size_t channels_a_tile;
+};
+
+static int bias_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct sums *s = ctx;
+    size_t end = least((index + 1) * s->channels_a_tile, s->channels);
+    for (size_t m = index * s->channels_a_tile; m < end; m++) {
+        double sum = 0;
+        for (size_t n = 0; n < s->batch; n++)
+            sum += vmath_sum(s->dy + (n * s->channels + m) * s->positions, s->positions);
+        s->db[m] += (real)sum;
+    }
+    return 0;
+}
+
+int convolve_bias(size_t batch, size_t channels, size_t positions, const real *dy, real *db,
+                  const struct convolve_run *run, struct err *err) {
+    struct sums s = {batch, channels, positions, dy, db, 1};
+    s.channels_a_tile = most(SUM_PIECE / most(batch * positions, 1), 1);
+    return loop_run(run->team, run->progress, pieces(channels, s.channels_a_tile), bias_tile, &s,
+                    err);
+}
+
+/* ---- scratch ---- */
+
+uint64_t convolve_scratch(const struct convolve *c, enum convolve_pass pass, unsigned threads) {
+    struct work w = work_of(c);
+    if (is_empty(c))
+        return 0;
+    if (is_depthwise(c))
+        return pass == CONVOLVE_Y ? (uint64_t)plane_elements(c) * threads * sizeof(real) : 0;
+    switch (pass) {
+    case CONVOLVE_Y:
+        tile_y(&w);
+        if (is_whole(&w))
+            return w.pointwise ? 0 : (uint64_t)w.k * w.p * sizeof(real);
+        break;
+    case CONVOLVE_X:
+        tile_x(&w);
+        break;
+    case CONVOLVE_W:
+        tile_w(&w);
+        break;
+    }
+    return (uint64_t)w.panel * threads * sizeof(real);
+}
