@@ -40,6 +40,17 @@
     X(split)                                                      \
     X(concat)                                                     \
     /* op_index.c: gathering and scattering */                    \
+    X(gather)                                                     \
+    X(gather_elements)                                            \
+    X(scatter)                                                    \
+    X(scatter_elements)                                           \
+    /* op_index_nd.c: gathering and scattering of slices */       \
+    X(gather_nd)                                                  \
+    X(scatter_nd)                                                 \
+    /* op_select.c: what data says is taken */                    \
+    X(compress)                                                   \
+    X(non_zero)                                                   \
+    X(reverse_sequence)                                           \
     /* op_pad.c: padding */                                       \
     /* op_resize.c: resampling */                                 \
     /* op_matmul.c: matrix products */                            \

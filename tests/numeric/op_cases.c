@@ -218,21 +218,39 @@ CASES(slice, "Slice x:f32[5,6] a:i64[2]{1,0} b:i64[2]{4,6} axes:i64[2]{0,1} step
 /* op_index.c */
 CASES(gather, "Gather(axis=1) x:f32[3,4] i:i64[2]{0,3}", "Gather x:f32[5,3] i:i64[2,2]{0,-1,2,0}",
       "Gather x:f32[5,3] i:i64[]{1}", "Gather(axis=-1) x:f32[2,3,4] i:i32[3]{3,3,0}",
-      "Gather x:i64[5] i:i64[2]{0,4}");
+      "Gather x:i64[5] i:i64[2]{0,4}", "Gather x:f32[50,300] i:i64[7,11]~(-50,49)",
+      "Gather@1(axis=1) x:u8[2,5,3] i:i32[2]{4,0}", "Gather x:f32[3] i:i64[0]{}");
 CASES(gather_elements, "GatherElements(axis=1) x:f32[3,4] i:i64[3,2]{0,3,1,1,2,-1}",
-      "GatherElements x:f32[3,4] i:i64[2,4]{0,2,1,1,2,0,0,1}");
+      "GatherElements x:f32[3,4] i:i64[2,4]{0,2,1,1,2,0,0,1}",
+      "GatherElements(axis=-1) x:f32[2,3,40] i:i64[2,2,70]~(-40,39)",
+      "GatherElements x:i8[3] i:i32[5]{0,1,2,-1,-3}");
 CASES(gather_nd, "GatherND x:f32[3,4,5] i:i64[2,2]{0,1,2,3}",
-      "GatherND(batch_dims=1) x:f32[2,3,4] i:i64[2,1]{1,0}");
+      "GatherND(batch_dims=1) x:f32[2,3,4] i:i64[2,1]{1,0}",
+      "GatherND x:f32[3,4,500] i:i64[9,2]~(-3,2)", "GatherND@11 x:i64[3,4] i:i64[2]{2,1}",
+      "GatherND(batch_dims=2) x:f32[2,3,4] i:i64[2,3,1]~(0,3)");
 CASES(scatter_elements, "ScatterElements(axis=1) x:f32[3,4] i:i64[3,2]{0,3,1,2,2,0} u:f32[3,2]",
-      "ScatterElements(reduction='add') x:f32[3,4] i:i64[2,4]{0,2,1,1,2,2,0,1} u:f32[2,4]");
+      "ScatterElements(reduction='add') x:f32[3,4] i:i64[2,4]{0,2,1,1,2,2,0,1} u:f32[2,4]",
+      "ScatterElements@18(reduction='max') x:i32[4] i:i64[3]{1,1,-1} u:i32[3]",
+      "ScatterElements@11(axis=-1) x:f16[3,4] i:i64[3,1]{0,1,2} u:f16[3,1]");
 CASES(scatter_nd, "ScatterND x:f32[4,3] i:i64[2,1]{0,2} u:f32[2,3]",
       "ScatterND(reduction='add') x:f32[4,3] i:i64[2,1]{1,1} u:f32[2,3]",
-      "ScatterND x:f32[4,3] i:i64[2,2]{0,1,3,2} u:f32[2]");
+      "ScatterND x:f32[4,3] i:i64[2,2]{0,1,3,2} u:f32[2]",
+      "ScatterND(reduction='add') x:f32[6,700] i:i64[20,1]~(-6,5) u:f32[20,700]",
+      "ScatterND(reduction='mul') x:i64[4] i:i64[3,1]{1,1,0} u:i64[3]",
+      "ScatterND@11 x:u8[2,2] i:i64[1,2]{1,-1} u:u8[1]");
 CASES(top_k, "TopK x:f32[3,7] k:i64[1]{3} -> 2",
       "TopK(axis=0, largest=0) x:f32[5,2] k:i64[1]{2} -> 2");
-CASES(non_zero, "NonZero x:f32[2,3]{0.0,1.0,2.0,0.0,0.0,3.0}");
+CASES(non_zero, "NonZero x:f32[2,3]{0.0,1.0,2.0,0.0,0.0,3.0}",
+      "NonZero x:bool[3,4]{1,0,0,1,1,0,0,0,0,0,0,1}", "NonZero x:i64[0]{}");
 CASES(compress, "Compress(axis=1) x:f32[3,4] c:bool[3]{1,0,1}",
-      "Compress x:f32[2,2] c:bool[4]{1,0,0,1}");
+      "Compress x:f32[2,2] c:bool[4]{1,0,0,1}", "Compress(axis=-2)  x:f32[2,3,4] c:bool[2]{0,1}",
+      "Compress x:i8[2,3] c:bool[3]{1,1,0}");
+
+CASES(scatter, "Scatter@9 x:f32[3,3] i:i64[2,3]{1,0,2,0,2,1} u:f32[2,3]",
+      "Scatter@10(axis=1) x:f32[1,5] i:i64[1,2]{1,3} u:f32[1,2]");
+CASES(reverse_sequence, "ReverseSequence x:f32[4,3] l:i64[3]{4,2,1}",
+      "ReverseSequence(batch_axis=0, time_axis=1) x:f32[2,5,3] l:i64[2]{0,4}",
+      "ReverseSequence@10 x:i32[2,2] l:i64[2]{2,2}");
 
 /* op_pad.c */
 CASES(pad, "Pad x:f32[2,3] p:i64[4]{1,0,2,1}", "Pad(mode='reflect') x:f32[4,5] p:i64[4]{2,1,1,3}",
