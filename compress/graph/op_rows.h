@@ -52,6 +52,7 @@
     X(non_zero)                                                   \
     X(reverse_sequence)                                           \
     /* op_pad.c: padding */                                       \
+    X(pad)                                                        \
     /* op_resize.c: resampling */                                 \
     /* op_matmul.c: matrix products */                            \
     X(matmul)                                                     \
