@@ -1,17 +1,20 @@
 /*
- * The operator suite of the onnx package (onnx/backend/test/data/node), taken as data: every model
- * is read by formats/onnx, its inputs are fed, its outputs compared as the package does: floats
- * within rtol 1e-3 and atol 1e-7, everything else bit by bit; types and shapes exactly. Twice: node
- * by node through op_run_node(), and as a whole through the executor. What inference says of the
- * outputs from the model alone must not contradict what they are.
+ * The operator suite of the onnx package (onnx/backend/test/data/node), taken
+ * as data: every model is read by formats/onnx, its inputs are fed, its outputs
+ * compared as the package does: floats within rtol 1e-3 and atol 1e-7,
+ * everything else bit by bit; types and shapes exactly. Twice: node by node
+ * through op_run_node(), and as a whole through the executor. What inference
+ * says of the outputs from the model alone must not contradict what they are.
  *
  *     check_onnx_suite SUITE SKIPPED           all of it, against the list
- *     check_onnx_suite SUITE SKIPPED CASE...   these alone, each with what is wrong
- *     check_onnx_suite SUITE                   prints what a list would have to say
+ *     check_onnx_suite SUITE SKIPPED CASE...   these alone, each with what is
+ * wrong check_onnx_suite SUITE                   prints what a list would have
+ * to say
  *
- * SKIPPED lists the cases that do not pass, a line each: "case-name reason". A case that fails and
- * is not listed is a failure, and so is a listed one that passes, that the suite does not have, or
- * whose reason "no row: X" is not the true one: the list can only shrink.
+ * SKIPPED lists the cases that do not pass, a line each: "case-name reason". A
+ * case that fails and is not listed is a failure, and so is a listed one that
+ * passes, that the suite does not have, or whose reason "no row: X" is not the
+ * true one: the list can only shrink.
  *
  * Prints "ok - " or "not ok - " lines and last "N passed, N failed".
  */
@@ -30,7 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MAX_PORTS = 64, MAX_CASES = 4096, CASE_SECONDS = 60, REASON_BYTES = 512 };
+enum { MAX_PORTS = 64, THREADS = 3, CASE_SECONDS = 60, REASON_BYTES = 512 };
 static const double relative = 1e-3, absolute = 1e-7;
 
 /* One case; everything it reads lives in the arena. */
@@ -38,13 +41,15 @@ struct run {
     struct arena *arena;
     struct model *model;
     struct graph *graph;
+    struct weights *weights;
     struct array *in[MAX_PORTS];   /* by graph->inputs */
     struct array *want[MAX_PORTS]; /* by graph->outputs */
 };
 
 /* ---- reading ---- */
 
-/* The model's word on types counts: NumPy has no bfloat16, so the files say uint16 there. */
+/* The model's word on types counts: NumPy has no bfloat16, so the files say
+ * uint16 there. */
 static int read_tensors(struct run *r, const char *dir, const char *kind, size_t count,
                         struct value *const *values, struct array **ret, struct err *err) {
     for (size_t i = 0; i < count; i++) {
@@ -69,6 +74,9 @@ static int read_case(struct run *r, const char *dir, struct resolver **files, st
     r->graph = r->model->graph;
     if (!r->graph)
         return err_set(err, ERR_BUG, "the model came without a graph");
+    r->weights = weights_new(r->model, r->graph, 0);
+    if (!r->weights)
+        return err_set(err, ERR_NO_MEMORY, "no memory for weights");
     if (r->graph->input_count > MAX_PORTS || r->graph->output_count > MAX_PORTS)
         return err_set(err, ERR_TOO_LARGE, "more inputs or outputs than the check has room for");
     return read_tensors(r, dir, "input", r->graph->input_count, r->graph->inputs, r->in, err) < 0
@@ -141,12 +149,15 @@ struct frame {
 
 static int run_graph(struct frame *f, struct err *err);
 
-static const struct array *lookup(const struct frame *f, const struct value *value) {
-    if (f->at[value->id])
-        return f->at[value->id];
-    if (value->kind == VALUE_OUTER)
-        return f->around ? lookup(f->around, value->outer) : NULL;
-    return value->data;
+static int lookup(const struct frame *f, const struct value *value, const struct array **ret,
+                  struct err *err) {
+    if (value->kind == VALUE_OUTER && f->around)
+        return lookup(f->around, value->outer, ret, err);
+    struct array *held = NULL;
+    if (value->kind == VALUE_WEIGHT && weights_hold(f->run->weights, value, NULL, &held, err) < 0)
+        return -1;
+    *ret = held ? held : value->kind == VALUE_CONSTANT ? value->data : f->at[value->id];
+    return *ret ? 0 : err_set(err, ERR_UNSUPPORTED, "'%s' has no content", value->name);
 }
 
 static struct frame *frame_new(struct run *run, const struct graph *graph, struct frame *around) {
@@ -168,8 +179,8 @@ static int run_if(struct frame *f, const struct node *node, const struct array *
     if (run_graph(body, err) < 0)
         return -1;
     for (size_t i = 0; i < node->out_count; i++)
-        if (node->out[i])
-            f->at[node->out[i]->id] = lookup(body, attr->body->outputs[i]);
+        if (node->out[i] && lookup(body, attr->body->outputs[i], &f->at[node->out[i]->id], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -186,10 +197,8 @@ static int run_node(struct frame *f, const struct node *node, struct err *err) {
     for (size_t i = 0; i < node->in_count; i++) {
         if (!node->in[i])
             continue;
-        in[i] = lookup(f, node->in[i]);
-        if (!in[i])
-            return err_set(err, ERR_UNSUPPORTED, "%s: '%s' has no content", node->op_type,
-                           node->in[i]->name);
+        if (lookup(f, node->in[i], &in[i], err) < 0)
+            return -1;
         facts[i] = (struct fact){.type = type_of_array(in[i]), .data = in[i]};
         in_facts[i] = &facts[i];
     }
@@ -236,13 +245,60 @@ static int check_nodes(struct run *r, struct err *err) {
     if (run_graph(f, err) < 0)
         return -1;
     for (size_t i = 0; i < r->graph->output_count; i++) {
-        const struct array *got = lookup(f, r->graph->outputs[i]);
-        if (!got)
-            return err_set(err, ERR_UNSUPPORTED, "'%s' has no content", r->graph->outputs[i]->name);
-        if (compare("node by node", r->graph->outputs[i], got, r->want[i], err) < 0)
+        const struct array *got;
+        if (lookup(f, r->graph->outputs[i], &got, err) < 0 ||
+            compare("node by node", r->graph->outputs[i], got, r->want[i], err) < 0)
             return -1;
     }
     return 0;
+}
+
+/* ---- as a whole ---- */
+
+/* Inputs by their shapes alone; their contents too when some shape depends on
+ * them. */
+static int plan(struct run *r, bool with_contents, struct exec_plan **ret, struct err *err) {
+    struct binding bindings[MAX_PORTS];
+    struct exec_options options = {.threads = THREADS};
+    for (size_t i = 0; i < r->graph->input_count; i++)
+        bindings[i] = (struct binding){
+            r->graph->inputs[i],
+            {.type = type_of_array(r->in[i]), .data = with_contents ? r->in[i] : NULL}};
+    return exec_plan_new(r->graph, bindings, r->graph->input_count, &options, ret, err);
+}
+
+static int run_plan(struct run *r, const struct exec_plan *plan, struct team *team,
+                    struct err *err) {
+    struct exec_input inputs[MAX_PORTS];
+    struct exec_session_options options = {.team = team};
+    struct exec_session *session = NULL;
+    if (exec_session_new(plan, r->weights, &options, &session, err) < 0)
+        return -1;
+    for (size_t i = 0; i < r->graph->input_count; i++)
+        inputs[i] = (struct exec_input){r->graph->inputs[i], r->in[i]};
+    int rc = exec_run(session, inputs, r->graph->input_count, NULL, err);
+    for (size_t i = 0; i < r->graph->output_count && rc == 0; i++) {
+        const struct value *value = r->graph->outputs[i];
+        const struct array *got = exec_output(session, value);
+        rc = got ? compare("as a whole", value, got, r->want[i], err)
+                 : err_set(err, ERR_BUG, "as a whole: '%s' is not there", value->name);
+    }
+    exec_session_free(session);
+    return rc;
+}
+
+static int check_whole(struct run *r, struct err *err) {
+    struct exec_plan *made = NULL;
+    struct err first = ERR_INIT;
+    struct team *team = team_new(THREADS, 0);
+    int rc = -1;
+    if (!team)
+        err_set(err, ERR_NO_MEMORY, "no memory for a run");
+    else if (plan(r, false, &made, &first) == 0 || plan(r, true, &made, err) == 0)
+        rc = run_plan(r, made, team, err);
+    exec_plan_free(made);
+    team_free(team);
+    return rc;
 }
 
 /* ---- a case in a process of its own ---- */
@@ -257,11 +313,12 @@ static void judge(const char *dir, struct verdict *ret) {
     struct err err = ERR_INIT;
     struct resolver *files = NULL;
     ret->passed = r.arena && read_case(&r, dir, &files, &err) == 0 && check_nodes(&r, &err) == 0 &&
-                  check_types(&r, &err) == 0;
+                  check_types(&r, &err) == 0 && check_whole(&r, &err) == 0;
     snprintf(ret->reason, sizeof ret->reason, "%s", err.text);
     for (char *p = ret->reason; *p; p++)
         if (*p == '\n')
             *p = ' ';
+    weights_free(r.weights);
     model_free(r.model);
     if (files)
         files->ops->close(files);
