@@ -9,6 +9,28 @@
 #define OP_ROWS(X)                                                \
     /* op_act.c: activations */                                   \
     X(relu)                                                       \
+    X(leaky_relu)                                                 \
+    X(thresholded_relu)                                           \
+    X(elu)                                                        \
+    X(selu)                                                       \
+    X(celu)                                                       \
+    X(sigmoid)                                                    \
+    X(tanh)                                                       \
+    X(hard_sigmoid)                                               \
+    X(hard_swish)                                                 \
+    X(softplus)                                                   \
+    X(softsign)                                                   \
+    X(gelu)                                                       \
+    X(gelu_erf)                                                   \
+    X(silu)                                                       \
+    X(quick_gelu)                                                 \
+    X(mish)                                                       \
+    X(shrink)                                                     \
+    X(erf)                                                        \
+    X(prelu)                                                      \
+    X(bias_gelu)                                                  \
+    X(fast_gelu)                                                  \
+    X(clip)                                                       \
     /* op_unary.c: functions of one value */                      \
     /* op_binary.c: arithmetic, comparison, logic, Where */       \
     /* op_reduce.c: reductions over axes */                       \

@@ -34,6 +34,13 @@ CASES(shrink, "Shrink(lambd=0.5, bias=0.1) x:f32[31]~(0.6,2)",
 CASES(clip, "Clip x:f32[31]~(-2,2) lo:f32[]{-0.5} hi:f32[]{0.7}", "Clip x:f32[31] - hi:f32[]{0.3}",
       "Clip x:f32[31] lo:f32[]{0.3}", "Clip@6(min=-0.5, max=0.5) x:f32[31]", "Clip@6 x:f32[31]",
       "Clip x:i64[9] lo:i64[]{1} hi:i64[]{2}");
+CASES(gelu_erf, "com.microsoft::Gelu x:f32[31]~(-4,4)");
+CASES(quick_gelu, "com.microsoft::QuickGelu x:f32[31]~(-4,4)",
+      "com.microsoft::QuickGelu(alpha=0.9) x:f32[31]~(-4,4)");
+CASES(bias_gelu, "com.microsoft::BiasGelu x:f32[3,5]~(-4,4) b:f32[5]",
+      "com.microsoft::BiasGelu x:f32[101,103]~(-4,4) b:f32[103]");
+CASES(fast_gelu, "com.microsoft::FastGelu x:f32[3,5]~(-4,4) b:f32[5]",
+      "com.microsoft::FastGelu x:f32[31]~(-4,4)");
 
 /* op_unary.c: functions of one value */
 CASES(abs, "Abs x:f32[31]", "Abs x:i32[7]~(-5,5)", "Abs x:f32[101,103]");
