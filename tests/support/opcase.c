@@ -140,7 +140,8 @@ static int read_contents(struct text *t, struct array *array) {
             return bad(t, "the end of the contents");
         if ((count && expect(t, ",") < 0) || read_number(t, &items[count]) < 0)
             return -1;
-        whole = whole && !items[count++].is_float;
+        whole = whole && !items[count].is_float;
+        count++;
     }
     if (count != array->elements && count != 1)
         return bad(t, "as many numbers as elements, or one, before this");
