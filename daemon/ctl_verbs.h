@@ -9,6 +9,7 @@
 /* Work here, on files of this machine. */
 extern const struct ctl_verb ctl_inspect;
 extern const struct ctl_verb ctl_compress;
+extern const struct ctl_verb ctl_evaluate;
 extern const struct ctl_verb ctl_recipes;
 
 /* Work of a server. */

@@ -1,0 +1,525 @@
+/*
+ * Two models over the same batches. See evaluate.h.
+ *
+ * A *side* is a model being run: its weights, and a plan and a session for the shapes of the batch;
+ * a batch of another size (the last one) gets a new plan. The original runs first; its outputs stay
+ * valid while the new model runs, its layers are copied as they are made.
+ */
+#include "compress/exec/evaluate.h"
+
+#include "compress/base/arena.h"
+#include "compress/exec/batches.h"
+#include "compress/exec/session.h"
+#include "compress/graph/op.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { DEFAULT_BATCH = 32, DEFAULT_WINDOW = 512, WARM_UP_RUNS = 3 };
+
+struct side {
+    const struct model *model;
+    struct weights *weights;
+    struct exec_plan *plan;
+    struct exec_session *session;
+    const struct value **outputs; /* the original's, by name in the new model; NULL: it has none */
+    struct exec_input *inputs;
+    struct array *planned; /* shapes of the inputs that the session is for */
+    size_t input_count;
+};
+
+/* A layer of both graphs. `kept` is the original's output of this batch. */
+struct layer {
+    const struct value *original, *value;
+    struct array kept;
+    uint64_t capacity_bytes;
+    double sum_x2, sum_e2, max_error;
+};
+
+struct evaluator {
+    const struct evaluate_options *options;
+    struct evaluation *out;
+    struct batches *batches;
+    struct side sides[2];     /* the new model; the original (model NULL: none) */
+    struct metrics **metrics; /* one per output */
+    struct layer *layers;
+    size_t layer_count;
+    struct err *observe_err;
+    size_t scored; /* the output that labels score; output_count: none */
+    struct progress_state progress;
+};
+
+static int no_memory(struct err *err) {
+    return err_set(err, ERR_NO_MEMORY, "no memory to evaluate");
+}
+
+static bool wants(const struct evaluator *e, enum metric_id id) {
+    return !e->options->metrics || (e->options->metrics >> id & 1);
+}
+
+/* ---- a side ---- */
+
+static void side_close(struct side *side) {
+    exec_session_free(side->session);
+    exec_plan_free(side->plan);
+    side->session = NULL;
+    side->plan = NULL;
+}
+
+static const struct value *input_of(const struct side *side, const struct batch_field *field) {
+    const struct value *input = graph_value(side->model->graph, field->name);
+    return input && input->kind == VALUE_INPUT ? input : NULL;
+}
+
+static int observe(void *self, const struct value *value, const struct array *array,
+                   struct err *err);
+
+/* Inputs of this batch, and a plan for their shapes when the present one is for others. */
+static int side_ready(struct evaluator *e, struct side *side, struct arena *arena,
+                      struct err *err) {
+    size_t count = batches_field_count(e->batches);
+    struct binding *bindings = ARENA_ARRAY(arena, struct binding, count + 1);
+    if (!bindings)
+        return no_memory(err);
+    bool fits = side->session != NULL;
+    side->input_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct batch_field *field = batches_field(e->batches, i);
+        if (field->role != BATCH_INPUT)
+            continue;
+        const struct value *input = input_of(side, field);
+        if (!input) /* of the original, which may have had more */
+            return err_set(err, ERR_MISFIT, "the original has no input '%s'", field->name);
+        size_t n = side->input_count++;
+        fits = fits && array_same_shape(&field->array, &side->planned[n]);
+        side->planned[n] = field->array;
+        side->inputs[n] = (struct exec_input){input, &field->array};
+        bindings[n].input = input;
+        bindings[n].fact.type = type_of_array(&field->array);
+    }
+    if (fits)
+        return 0;
+    side_close(side);
+    const struct value **seen = ARENA_ARRAY(arena, const struct value *, e->layer_count + 1);
+    const struct value **wanted =
+        ARENA_ARRAY(arena, const struct value *, e->out->output_count + side->input_count + 1);
+    if (!seen || !wanted)
+        return no_memory(err);
+    for (size_t i = 0; i < e->layer_count; i++)
+        seen[i] = side == &e->sides[0] ? e->layers[i].value : e->layers[i].original;
+    size_t wanted_count = 0;
+    for (size_t i = 0; i < e->out->output_count; i++)
+        if (side->outputs[i])
+            wanted[wanted_count++] = side->outputs[i];
+    struct exec_options plan_options = {
+        .wanted = wanted,
+        .wanted_count = wanted_count,
+        .observed = seen,
+        .observed_count = e->layer_count,
+        .memory_bytes = e->options->memory_bytes,
+        .threads = team_threads(e->options->team),
+    };
+    struct exec_session_options session_options = {
+        .team = e->options->team, .observe = e->layer_count ? observe : NULL, .observe_self = e};
+    if (exec_plan_new(side->model->graph, bindings, side->input_count, &plan_options, &side->plan,
+                      err) < 0 ||
+        exec_session_new(side->plan, side->weights, &session_options, &side->session, err) < 0)
+        return -1;
+    return 0;
+}
+
+/* ---- layers ---- */
+
+static int keep_layer(struct layer *layer, const struct array *array, struct err *err) {
+    uint64_t bytes = array_bytes(array);
+    if (bytes > layer->capacity_bytes) {
+        void *data = realloc(layer->kept.data, (size_t)bytes);
+        if (!data)
+            return no_memory(err);
+        layer->kept.data = data;
+        layer->capacity_bytes = bytes;
+    }
+    void *data = layer->kept.data;
+    layer->kept = *array;
+    layer->kept.data = data;
+    if (bytes)
+        memcpy(data, array->data, (size_t)bytes);
+    return 0;
+}
+
+static void compare_layer(struct layer *layer, const struct array *array) {
+    if (!layer->kept.data || array->dtype != DTYPE_F32 || layer->kept.dtype != DTYPE_F32 ||
+        !array_same_shape(array, &layer->kept))
+        return;
+    const real *x = array_real(&layer->kept), *y = array_real(array);
+    double x2 = 0, e2 = 0;
+    for (uint64_t i = 0; i < array->elements; i++) {
+        double u = (double)x[i], d = u - (double)y[i];
+        x2 += u * u;
+        e2 += d * d;
+        layer->max_error = fabs(d) > layer->max_error ? fabs(d) : layer->max_error;
+    }
+    layer->sum_x2 += x2;
+    layer->sum_e2 += e2;
+}
+
+static int observe(void *self, const struct value *value, const struct array *array,
+                   struct err *err) {
+    struct evaluator *e = self;
+    for (size_t i = 0; i < e->layer_count; i++) {
+        if (e->layers[i].original == value)
+            return keep_layer(&e->layers[i], array, err);
+        if (e->layers[i].value == value)
+            compare_layer(&e->layers[i], array);
+    }
+    return 0;
+}
+
+/* A node that multiplies by a weight: what people call a layer. */
+static bool is_layer(const struct node *node) {
+    if (!node->op || !node->op->macs || !node->out_count || !node->out[0])
+        return false;
+    for (size_t i = 0; i < node->in_count; i++)
+        if (node->in[i] && node->in[i]->kind == VALUE_WEIGHT)
+            return true;
+    return false;
+}
+
+static int find_layers(struct evaluator *e, struct err *err) {
+    const struct graph *original = e->sides[1].model->graph, *graph = e->sides[0].model->graph;
+    size_t most = original->node_count;
+    e->layers = ARENA_ARRAY(e->out->arena, struct layer, most + 1);
+    e->out->layers = ARENA_ARRAY(e->out->arena, struct evaluation_layer, most + 1);
+    if (!e->layers || !e->out->layers)
+        return no_memory(err);
+    GRAPH_NODES(original, node) {
+        if (!is_layer(node))
+            continue;
+        const struct value *value = graph_value(graph, node->out[0]->name);
+        if (!value || value->kind != VALUE_NODE)
+            continue;
+        e->layers[e->layer_count] = (struct layer){.original = node->out[0], .value = value};
+        e->out->layers[e->layer_count++] = (struct evaluation_layer){
+            .name = arena_strdup(e->out->arena, value->name),
+            .node = arena_strdup(e->out->arena, node->name),
+            .op_type = arena_strdup(e->out->arena, node->op_type),
+        };
+    }
+    e->out->layer_count = e->layer_count;
+    return 0;
+}
+
+/* ---- outputs ---- */
+
+static bool is_softmaxed(const struct value *value) {
+    const struct node *node = value->producer;
+    while (node && strcmp(node->op_type, "Identity") == 0 && node_has(node, 0))
+        node = node->in[0]->producer;
+    return node && !*node->domain && strcmp(node->op_type, "Softmax") == 0;
+}
+
+static int find_outputs(struct evaluator *e, struct err *err) {
+    struct arena *arena = e->out->arena;
+    const struct graph *graph = e->sides[0].model->graph;
+    e->out->output_count = graph->output_count;
+    e->out->outputs = ARENA_ARRAY(arena, struct evaluation_output, graph->output_count + 1);
+    e->metrics = ARENA_ARRAY(arena, struct metrics *, graph->output_count + 1);
+    for (int s = 0; s < 2; s++)
+        e->sides[s].outputs = ARENA_ARRAY(arena, const struct value *, graph->output_count + 1);
+    if (!e->out->outputs || !e->metrics || !e->sides[0].outputs || !e->sides[1].outputs)
+        return no_memory(err);
+    for (size_t i = 0; i < graph->output_count; i++) {
+        const struct value *output = graph->outputs[i];
+        e->out->outputs[i] = (struct evaluation_output){.name = arena_strdup(arena, output->name),
+                                                        .probabilities = is_softmaxed(output)};
+        e->metrics[i] = metrics_new();
+        e->sides[0].outputs[i] = output;
+        if (e->sides[1].model)
+            e->sides[1].outputs[i] = graph_value(e->sides[1].model->graph, output->name);
+        if (!e->metrics[i] || !e->out->outputs[i].name)
+            return no_memory(err);
+    }
+    return 0;
+}
+
+/* Scores [.., C] for labels [..]: the same positions and one axis more. */
+static bool scores_fit(const struct array *scores, const struct array *labels) {
+    if (!scores || scores->dtype != DTYPE_F32 || scores->rank == 0)
+        return false;
+    uint64_t classes = scores->dims[scores->rank - 1];
+    return classes > 0 && scores->elements / classes == labels->elements &&
+           scores->rank >= labels->rank && scores->dims[0] == labels->dims[0];
+}
+
+/* Scores are computed as f32, whatever the graph calls them. */
+static int add_output(struct evaluator *e, size_t i, struct err *err) {
+    struct evaluation_output *output = &e->out->outputs[i];
+    const struct array *is = exec_output(e->sides[0].session, e->sides[0].outputs[i]);
+    const struct batch_field *label = batches_label(e->batches);
+    if (!is || is->dtype != DTYPE_F32)
+        return 0;
+    if (label && (e->scored == i || e->scored == e->out->output_count) &&
+        scores_fit(is, &label->array)) {
+        e->scored = i;
+        output->scores = true;
+        if (metrics_add_labels(e->metrics[i], is, output->probabilities, &label->array,
+                               BATCHES_NO_LABEL, err) < 0)
+            return -1;
+    }
+    const struct array *reference = NULL;
+    if (e->sides[1].model && e->sides[1].outputs[i])
+        reference = exec_output(e->sides[1].session, e->sides[1].outputs[i]);
+    else
+        for (size_t f = 0; f < batches_field_count(e->batches); f++) {
+            const struct batch_field *field = batches_field(e->batches, f);
+            if (field->role == BATCH_TARGET && strcmp(field->name, output->name) == 0)
+                reference = &field->array;
+        }
+    if (!reference)
+        return 0;
+    if (metrics_add_values(e->metrics[i], is, reference, err) < 0)
+        return err_context(err, "output '%s'", output->name);
+    bool asked =
+        e->options->metrics >> METRIC_KL & 1 || e->options->metrics >> METRIC_TOP1_AGREEMENT & 1;
+    bool classes = is->rank > 0 && is->dims[is->rank - 1] > 1;
+    if (e->sides[1].model && classes && (output->scores || output->probabilities || asked) &&
+        metrics_add_scores(e->metrics[i], is, reference, output->probabilities, err) < 0)
+        return err_context(err, "output '%s'", output->name);
+    return 0;
+}
+
+/* ---- time ---- */
+
+static double now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+static int by_size(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+static int measure_latency(struct evaluator *e, uint64_t samples, struct err *err) {
+    unsigned runs = e->options->latency_runs;
+    struct side *side = &e->sides[0];
+    double *ms = calloc(runs + 1, sizeof *ms);
+    int result = ms ? 0 : no_memory(err);
+    for (unsigned i = 0; result == 0 && i < runs + WARM_UP_RUNS; i++) {
+        double start = now_ms();
+        result =
+            exec_run(side->session, side->inputs, side->input_count, e->options->progress, err);
+        if (i >= WARM_UP_RUNS)
+            ms[i - WARM_UP_RUNS] = now_ms() - start;
+    }
+    if (result == 0) {
+        qsort(ms, runs, sizeof *ms, by_size);
+        e->out->latency_runs = runs;
+        e->out->latency_batch = samples;
+        e->out->latency_ms[0] = ms[runs / 10];
+        e->out->latency_ms[1] = ms[runs / 2];
+        e->out->latency_ms[2] = ms[runs - 1 - runs / 10];
+    }
+    free(ms);
+    return result;
+}
+
+/* ---- the run ---- */
+
+static int run_batch(struct evaluator *e, struct arena *scratch, struct err *err) {
+    for (int s = 1; s >= 0; s--) { /* the original first: its layers are compared with */
+        struct side *side = &e->sides[s];
+        if (!side->model)
+            continue;
+        if (side_ready(e, side, scratch, err) < 0 ||
+            exec_run(side->session, side->inputs, side->input_count, e->options->progress, err) < 0)
+            return s == 1 ? err_context(err, "the original") : -1;
+    }
+    for (size_t i = 0; i < e->out->output_count; i++)
+        if (add_output(e, i, err) < 0)
+            return -1;
+    return 0;
+}
+
+static void note_plan(struct evaluator *e, uint64_t samples) {
+    struct exec_facts facts;
+    exec_plan_facts(e->sides[0].plan, &facts);
+    e->out->macs = samples ? facts.macs / samples : 0;
+    e->out->workspace_bytes = facts.workspace_bytes + facts.kept_bytes;
+    e->out->weight_bytes = facts.weight_bytes;
+}
+
+static int run_all(struct evaluator *e, struct err *err) {
+    struct arena *scratch = arena_new(LIMIT_MODEL_ARENA_BYTES);
+    if (!scratch)
+        return no_memory(err);
+    int result = 0;
+    for (uint64_t samples; result == 0;) {
+        struct arena_mark mark = arena_mark(scratch);
+        if (batches_next(e->batches, &samples, err) < 0) {
+            result = -1;
+            break;
+        }
+        if (samples == 0)
+            break;
+        bool first = e->out->samples == 0;
+        result = run_batch(e, scratch, err);
+        if (result == 0 && first) {
+            note_plan(e, samples);
+            if (e->options->latency_runs)
+                result = measure_latency(e, samples, err);
+        }
+        e->out->samples += samples;
+        e->progress.done += samples;
+        progress_report(e->options->progress, &e->progress);
+        arena_rewind(scratch, mark);
+    }
+    arena_free(scratch);
+    return result;
+}
+
+/* What was asked for and nothing gave. */
+static int check_asked(const struct evaluator *e, struct err *err) {
+    for (size_t id = 0; id < METRIC_COUNT; id++) {
+        const struct metric *metric = metric_at(id);
+        if (!(e->options->metrics >> id & 1) || e->out->metrics[id].present)
+            continue;
+        const char *why = metric->needs & METRIC_NEEDS_ORIGINAL && !e->sides[1].model
+                              ? "an original to compare with"
+                          : metric->needs & METRIC_NEEDS_LABELS
+                              ? "labels or tokens, and an output of scores that fits them"
+                          : metric->needs & METRIC_NEEDS_LOGITS
+                              ? "an output of scores over classes"
+                              : "an original, or an array named like an output";
+        return err_set(err, ERR_MISFIT, "%s needs %s", metric->name, why);
+    }
+    return 0;
+}
+
+static int collect(struct evaluator *e, struct err *err) {
+    for (size_t i = 0; i < e->out->output_count; i++)
+        for (size_t id = 0; id < METRIC_COUNT; id++) {
+            struct evaluation_metric *metric = &e->out->outputs[i].metrics[id];
+            metric->present = wants(e, (enum metric_id)id) &&
+                              metrics_get(e->metrics[i], (enum metric_id)id, &metric->value);
+            if (metric->present && !e->out->metrics[id].present)
+                e->out->metrics[id] = *metric;
+        }
+    for (size_t i = 0; i < e->layer_count; i++) {
+        const struct layer *layer = &e->layers[i];
+        e->out->layers[i].sqnr_db =
+            layer->sum_e2 == 0 ? INFINITY : 10 * log10(layer->sum_x2 / layer->sum_e2);
+        e->out->layers[i].max_error = layer->max_error;
+    }
+    return check_asked(e, err);
+}
+
+static int open_side(struct evaluator *e, struct side *side, const struct model *model,
+                     struct err *err) {
+    side->model = model;
+    if (!model->graph)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "only models that come with a graph (ONNX) can be evaluated");
+    side->weights = weights_new(model, model->graph, e->options->memory_bytes);
+    side->inputs =
+        ARENA_ARRAY(e->out->arena, struct exec_input, batches_field_count(e->batches) + 1);
+    side->planned = ARENA_ARRAY(e->out->arena, struct array, batches_field_count(e->batches) + 1);
+    return side->weights && side->inputs && side->planned ? 0 : no_memory(err);
+}
+
+static int open_batches(struct evaluator *e, const struct model *model,
+                        const struct dataset *dataset, struct err *err) {
+    const struct evaluate_options *o = e->options;
+    bool tokens = dataset_kind(dataset) == DATASET_TOKENS;
+    /* The graph's own sizes win where it has them: 0 asks for those first. */
+    struct batches_options options = {
+        .seed = o->seed,
+        .batch = o->batch,
+        .window = o->window,
+        .samples = o->samples,
+        .keep_partial = true,
+        .memory_bytes = o->memory_bytes,
+    };
+    const struct graph *graph = model->graph;
+    const struct type *type = graph->input_count ? &graph->inputs[0]->type : NULL;
+    bool fixed = type && type->ranked && type->rank > 0 && dim_known(type->dims[0]);
+    if (!options.batch && !fixed)
+        options.batch = DEFAULT_BATCH;
+    if (tokens && !options.window &&
+        !(type && type->ranked && type->rank > 1 && dim_known(type->dims[1])) &&
+        dataset_array(dataset, 0)->rank == 1)
+        options.window = DEFAULT_WINDOW;
+    options.keep_partial = !fixed;
+    if (batches_new(dataset, graph, &options, &e->batches, err) < 0)
+        return -1;
+    uint64_t whole = batches_samples(e->batches), size = batches_size(e->batches);
+    e->out->left_out = options.keep_partial ? 0 : whole % size;
+    e->out->batch = size;
+    e->out->dataset_kind = dataset_kind_name(dataset_kind(dataset));
+    if (tokens)
+        for (size_t i = 0; i < batches_field_count(e->batches); i++) {
+            const struct batch_field *field = batches_field(e->batches, i);
+            if (field->role == BATCH_INPUT && field->array.rank > 1)
+                e->out->window = field->array.dims[1];
+        }
+    return 0;
+}
+
+static int evaluate(struct evaluator *e, const struct model *model, const struct dataset *dataset,
+                    struct err *err) {
+    const struct evaluate_options *o = e->options;
+    if (!model->graph)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "only models that come with a graph (ONNX) can be evaluated");
+    if (open_batches(e, model, dataset, err) < 0 || open_side(e, &e->sides[0], model, err) < 0 ||
+        (o->original && open_side(e, &e->sides[1], o->original, err) < 0) ||
+        find_outputs(e, err) < 0 || (o->original && o->layers && find_layers(e, err) < 0))
+        return -1;
+    e->scored = e->out->output_count;
+    e->out->against_original = o->original != NULL;
+    e->out->parameters = model->parameters;
+    e->out->threads = team_threads(o->team);
+    e->progress = o->at;
+    e->progress.unit = "samples";
+    e->progress.done = 0;
+    e->progress.total = batches_samples(e->batches) - e->out->left_out;
+    progress_report(o->progress, &e->progress);
+    return run_all(e, err) < 0 ? -1 : collect(e, err);
+}
+
+int evaluate_run(const struct model *model, const struct dataset *dataset,
+                 const struct evaluate_options *options, struct evaluation **ret, struct err *err) {
+    struct arena *arena = arena_new(LIMIT_MODEL_ARENA_BYTES);
+    struct evaluation *out = arena ? ARENA_NEW(arena, struct evaluation) : NULL;
+    if (!out) {
+        arena_free(arena);
+        return no_memory(err);
+    }
+    out->arena = arena;
+    struct evaluator e = {.options = options, .out = out};
+    int result = evaluate(&e, model, dataset, err);
+    for (int s = 0; s < 2; s++) {
+        side_close(&e.sides[s]);
+        weights_free(e.sides[s].weights);
+    }
+    for (size_t i = 0; e.metrics && i < out->output_count; i++)
+        metrics_free(e.metrics[i]);
+    for (size_t i = 0; i < e.layer_count; i++)
+        free(e.layers[i].kept.data);
+    batches_free(e.batches);
+    if (result < 0) {
+        evaluation_free(out);
+        return -1;
+    }
+    *ret = out;
+    return 0;
+}
+
+void evaluation_free(struct evaluation *evaluation) {
+    if (evaluation)
+        arena_free(evaluation->arena);
+}

@@ -1,0 +1,87 @@
+/*
+ * Evaluation: runs a model over a dataset and measures it, alone or against the original.
+ *
+ * What applies follows from the data: labels (or tokens) score the first output whose shape fits
+ * them, targets are compared with the outputs they are named like, and with an original every
+ * output is compared with the original's on the same batches; KL and agreement where an output is
+ * scores. Layers are compared where both graphs have a value of the same name that a weighted
+ * operator made: their SQNR shows where a loss comes from.
+ *
+ * Peak memory: two workspaces, the weights of both models, and the original's layer outputs of one
+ * batch. Sums do not depend on threads or on the batch size.
+ *
+ * Owns: its arena. Threads: one evaluation at a time per model (planning grows a graph's symbols).
+ * Expected failures: ERR_UNSUPPORTED (no graph; an operator that is not executable), ERR_MISFIT
+ * (the dataset does not feed the graph; a metric was asked for that nothing gives, naming what it
+ * needs), ERR_BAD_FIELD (labels), ERR_OVER_BUDGET, ERR_CANCELLED, what sources report.
+ */
+#ifndef COMPRESS_EXEC_EVALUATE_H
+#define COMPRESS_EXEC_EVALUATE_H
+
+#include "compress/base/progress.h"
+#include "compress/base/team.h"
+#include "compress/exec/dataset.h"
+#include "compress/exec/metrics.h"
+#include "compress/graph/model.h"
+
+struct evaluate_options {
+    const struct model *original; /* NULL: none */
+    unsigned metrics;             /* bits 1 << metric_id; 0: all that apply */
+    uint64_t samples;             /* at most so many, chosen by the seed; 0: all */
+    uint64_t batch;               /* 0: the graph's own, else 32 */
+    uint64_t window;              /* token ids; 0: the graph's own, else 512 */
+    uint64_t seed;
+    unsigned latency_runs; /* timed after the first batch; 0: none */
+    bool layers;           /* with an original */
+    uint64_t memory_bytes; /* ceiling of all workspaces and weights; 0: none */
+    struct team *team;     /* NULL: the calling thread alone */
+    const struct progress *progress;
+    struct progress_state at; /* stage, stage_index, stages; the rest is filled in */
+};
+
+struct evaluation_metric {
+    bool present;
+    struct metric_value value;
+};
+
+struct evaluation_output {
+    const char *name;
+    bool scores;        /* an output over classes */
+    bool probabilities; /* it has been through a softmax */
+    struct evaluation_metric metrics[METRIC_COUNT];
+};
+
+struct evaluation_layer {
+    const char *name; /* of the value */
+    const char *node; /* that makes it, in the original */
+    const char *op_type;
+    double sqnr_db; /* +inf: equal */
+    double max_error;
+};
+
+struct evaluation {
+    struct arena *arena;
+    const char *dataset_kind;        /* "arrays", "tokens" */
+    uint64_t samples, batch, window; /* window: 0 for arrays */
+    uint64_t left_out;               /* samples of a last batch that the graph cannot take */
+    bool against_original;
+    /* Of the first output that has each: what a table shows. */
+    struct evaluation_metric metrics[METRIC_COUNT];
+    struct evaluation_output *outputs;
+    size_t output_count;
+    struct evaluation_layer *layers; /* in the order of the graph */
+    size_t layer_count;
+    uint64_t parameters;
+    uint64_t macs; /* of one sample */
+    unsigned threads;
+    unsigned latency_runs;
+    uint64_t latency_batch; /* samples of the timed run */
+    double latency_ms[3];   /* 10 %, median, 90 % */
+    uint64_t workspace_bytes, weight_bytes;
+};
+
+int evaluate_run(const struct model *model, const struct dataset *dataset,
+                 const struct evaluate_options *options, struct evaluation **ret, struct err *err);
+void evaluation_free(struct evaluation *evaluation);
+
+#endif
