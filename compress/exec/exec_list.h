@@ -46,6 +46,7 @@ struct exec_slot {
     uint64_t bytes;
     uint64_t offset;
     uint32_t shares;    /* index of the slot whose memory this is */
+    unsigned writers;   /* steps that write it */
     bool result;        /* the caller looks at it after the run */
     size_t first, last; /* steps of its list between which it lives; first STEP_NEVER: nowhere */
 };

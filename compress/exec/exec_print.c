@@ -118,6 +118,8 @@ static void print_steps(const struct exec_plan *plan, const struct exec_steps *l
     for (size_t i = from; i < to; i++) {
         const struct exec_step *step = &list->at[i];
         bool backward = step->kind == STEP_BACKWARD;
+        if (step->kind == STEP_FILL && step->skipped) /* the gradient comes from elsewhere */
+            continue;
         fprintf(file, "%5zu  ", i);
         print_name(step, file);
         print_operands(plan, step->in, step->in_count, file);

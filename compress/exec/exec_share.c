@@ -9,6 +9,8 @@
  *              ours to keep
  *   in place   a row that may write over its input does so when that input is read by nobody
  *              afterwards, backward steps included, and lies in memory that is ours to write
+ *   backward   the gradient of an alias row's input is that of its output under another shape; when
+ *              nothing else is added to it, it takes the place
  */
 #include "compress/base/arena.h"
 #include "compress/exec/exec_build.h"
@@ -18,6 +20,7 @@
 
 static void find_lives(struct exec_plan *plan, const struct exec_steps *list, bool is_run);
 static void share_list(struct exec_plan *plan, struct exec_steps *list, enum slot_place region);
+static void share_gradient(struct exec_plan *plan, struct exec_steps *list, size_t i);
 static int lay_out(struct exec_plan *plan, enum slot_place place, size_t end, uint64_t *ret_bytes,
                    uint64_t *ret_live, struct err *err);
 static void count_facts(struct exec_plan *plan);
@@ -54,16 +57,22 @@ static void touch(struct exec_plan *plan, uint32_t index, size_t step, bool is_r
         slot->last = step;
 }
 
+static void write_to(struct exec_plan *plan, uint32_t index, size_t step, bool is_run) {
+    touch(plan, index, step, is_run);
+    if (index != SLOT_NONE)
+        plan->slots[index].writers++;
+}
+
 static void find_lives(struct exec_plan *plan, const struct exec_steps *list, bool is_run) {
     for (size_t i = 0; i < list->count; i++) {
         const struct exec_step *step = &list->at[i];
         for (size_t k = 0; k < step->in_count; k++) {
             touch(plan, step->in[k], i, is_run);
             if (step->din)
-                touch(plan, step->din[k], i, is_run);
+                write_to(plan, step->din[k], i, is_run);
         }
         for (size_t k = 0; k < step->out_count; k++) {
-            touch(plan, step->out[k], i, is_run);
+            (step->dout ? touch : write_to)(plan, step->out[k], i, is_run);
             if (step->dout)
                 touch(plan, step->dout[k], i, is_run);
         }
@@ -98,6 +107,8 @@ static bool may_overwrite(const struct exec_plan *plan, const struct exec_step *
 static void share_list(struct exec_plan *plan, struct exec_steps *list, enum slot_place region) {
     for (size_t i = 0; i < list->count; i++) {
         struct exec_step *step = &list->at[i];
+        if (step->kind == STEP_BACKWARD)
+            share_gradient(plan, list, i);
         if (step->kind != STEP_FORWARD || step->in_count == 0 || step->out_count == 0 ||
             step->in[0] == SLOT_NONE || step->out[0] == SLOT_NONE)
             continue;
@@ -117,6 +128,25 @@ static void share_list(struct exec_plan *plan, struct exec_steps *list, enum slo
             join(plan, step->out[0], in->shares);
         }
     }
+}
+
+/* The backward step of an alias row, and the step before it that zeroes the gradient. */
+static void share_gradient(struct exec_plan *plan, struct exec_steps *list, size_t i) {
+    struct exec_step *step = &list->at[i];
+    if (i == 0 || !(step->node->op->flags & OP_ALIAS) || step->in_count == 0 ||
+        step->out_count == 0 || step->din[0] == SLOT_NONE || step->dout[0] == SLOT_NONE)
+        return;
+    struct exec_step *fill = &list->at[i - 1];
+    const struct exec_slot *din = &plan->slots[step->din[0]], *dout = &plan->slots[step->dout[0]];
+    for (size_t k = 1; k < step->in_count; k++)
+        if (step->din[k] != SLOT_NONE)
+            return;
+    if (fill->kind != STEP_FILL || fill->out[0] != step->din[0] || din->writers != 2 ||
+        din->place != PLACE_WORKSPACE || plan->slots[dout->shares].place != PLACE_WORKSPACE ||
+        plan->slots[dout->shares].last != i || din->bytes != dout->bytes)
+        return;
+    step->skipped = fill->skipped = true;
+    join(plan, step->din[0], dout->shares);
 }
 
 static bool has_place(const struct exec_plan *plan, uint32_t i, enum slot_place place) {
