@@ -30,6 +30,9 @@ static const struct problem_rule rules[] = {
     {ERR_BAD_RANGE, 416, 0, "Content-Range tells the size."},
     {ERR_FORBIDDEN_PICKLE, 422, 0,
      "Only pickles of tensors are read; nothing in a file is ever executed."},
+    {ERR_DIVERGED, 422, 0,
+     "The loss or a gradient became NaN or infinite at the step that is named. Lower the learning "
+     "rate, clip gradients, or warm up longer."},
     {ERR_BAD_DATASET, 422, 0,
      "A dataset does not follow the specification of its container, its arrays disagree in length, "
      "or a value in it is out of range. File, array and position are given where they are known."},

@@ -31,6 +31,7 @@
     X(BAD_RANGE, 115, INPUT, "range-not-satisfiable", "The requested range cannot be satisfied")   \
     X(FORBIDDEN_PICKLE, 116, INPUT, "forbidden-pickle", "The pickle asks for more than tensors")   \
     X(BAD_DATASET, 117, INPUT, "malformed-dataset", "The dataset is malformed")                    \
+    X(DIVERGED, 118, INPUT, "diverged", "The training diverged")                                   \
     /* What is larger than we allow. */                                                            \
     X(TOO_LARGE, 200, LIMIT, "over-limit", "A documented limit is exceeded")                       \
     X(NO_LENGTH, 201, LIMIT, "length-required", "The request needs a Content-Length")              \
