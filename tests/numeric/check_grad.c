@@ -4,7 +4,8 @@
  *
  *     check_grad   `real` is double: gradients against central finite differences of a random
  *                  projection of the outputs, within the row's tolerance
- *     check_rows   `real` is float, as shipped: everything else
+ *     check_rows   `real` is float, as shipped: outputs and gradients against those of the other
+ *                  program, which is what vector code is measured by; and everything else
  *
  * and everything else is: results do not depend on what memory held before, nor on the number of
  * threads; in place gives what out of place gives; scratch is respected; inputs stay as they are;
@@ -12,7 +13,8 @@
  * backward adds, reads only what the row's flags name, gives the same for one input at a time, and
  * is linear in the gradients of the outputs.
  *
- *     check_grad [-v] [OPERATOR...]      -v: the largest deviation of every case
+ *     check_grad [-v] [OPERATOR...]             -v: the largest deviation of every case
+ *     check_rows [-v] -a CHECK_GRAD [OPERATOR...]
  *
  * Each row runs in a process of its own: one that crashes hides no other.
  */
@@ -21,6 +23,7 @@
 #include "tests/support/opcase.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +243,62 @@ static int backward(const struct state *s, struct array *const *dout, struct arr
         fail("backward: %s", err.text);
     return rc;
 }
+
+/* ---- the two programs against each other ---- */
+
+/* What the double program writes for the float one: records of a head and doubles. */
+struct record {
+    uint32_t of_case, which, is_gradient;
+    uint64_t elements;
+};
+
+static FILE *twin; /* NULL: nobody to compare with */
+
+#ifdef REAL_IS_DOUBLE
+static void meet_twin(const struct array *array, size_t which, bool is_gradient) {
+    struct record record = {counts.cases, (uint32_t)which, is_gradient, array->elements};
+    if (twin && (fwrite(&record, sizeof record, 1, twin) != 1 ||
+                 fwrite(array->data, sizeof(double), array->elements, twin) != array->elements))
+        abort();
+}
+#else
+/* Inputs were rounded to float once, every step after that a few times more; sums of a thousand
+ * terms and quotients lose what is left. */
+static const double apart_at_most = 2e-4;
+
+static void meet_twin(const struct array *array, size_t which, bool is_gradient) {
+    struct record record;
+    double *want = malloc((array->elements + 1) * sizeof *want), most = 1e-3, apart = 0;
+    if (!want)
+        abort();
+    if (twin && (fread(&record, sizeof record, 1, twin) != 1 || record.of_case != counts.cases ||
+                 record.which != which || record.is_gradient != is_gradient ||
+                 record.elements != array->elements ||
+                 fread(want, sizeof *want, array->elements, twin) != array->elements)) {
+        fail("the double program has something else to say here");
+        pclose(twin);
+        twin = NULL;
+    }
+    uint64_t where = 0;
+    for (uint64_t i = 0; twin && i < array->elements; i++) {
+        double got = (double)array_real(array)[i];
+        if ((isnan(got) && isnan(want[i])) || got == want[i])
+            continue;
+        most = isfinite(want[i]) ? fmax(most, fabs(want[i])) : most;
+        if (!(fabs(got - want[i]) <= apart)) {
+            apart = fabs(got - want[i]);
+            where = i;
+        }
+    }
+    if (twin && !(apart <= apart_at_most * most))
+        fail("%s %zu, element %llu: %.9g in float, %.9g in double",
+             is_gradient ? "gradient of input" : "output", which, (unsigned long long)where,
+             (double)array_real(array)[where], want[where]);
+    if (twin && verbose)
+        printf("%9.2e  %s\n", apart / most, current);
+    free(want);
+}
+#endif
 
 /* ---- inference ---- */
 
@@ -478,6 +537,11 @@ static void check_backward(const struct opcase *c) {
     }
     struct arrays din = gradients(c), again = gradients(c);
     if (flows && backward(&s, s.dout.at, din.at, NULL) == 0) {
+        for (size_t i = 0; i < c->in_count; i++)
+            if (din.at[i])
+                meet_twin(din.at[i], i, true);
+        if (twin == stdout)
+            goto out;
         check_differences(c, &s.dout, &din);
         if (backward(&s, s.dout.at, again.at, team) == 0)
             arrays_same(din.at, again.at, c->in_count, "backward on a team");
@@ -485,6 +549,7 @@ static void check_backward(const struct opcase *c) {
             check_multiple(&again, &din, 2, "backward twice");
         check_parts(&s, &din);
     }
+out:
     arrays_free(&din);
     arrays_free(&again);
     arrays_free(&s.in);
@@ -521,6 +586,9 @@ static void check_case(const struct row *row, const char *text) {
     } else if (op_run_node(c.node, constant(c.in), c.out, NULL, &err) < 0) {
         fail("op_run_node: %s", err.text);
     } else {
+        for (size_t i = 0; i < c.out_count; i++)
+            if (c.out[i] && c.out[i]->dtype == DTYPE_F32)
+                meet_twin(c.out[i], i, false);
         check_facts(&c, OPCASE_SHAPES, "shapes");
         check_facts(&c, OPCASE_CONTENTS, "contents");
         check_facts(&c, OPCASE_SYMBOLS, "symbols");
@@ -552,8 +620,17 @@ static void check_row(const struct row *row) {
         fail("no case asks for a gradient");
 }
 
+/* Starts the double program on the same row. */
+static void open_twin(const char *program, size_t row) {
+    char command[4096];
+    snprintf(command, sizeof command, "'%s' --twin %zu", program, row);
+    twin = popen(command, "r");
+    if (!twin)
+        abort();
+}
+
 /* The row in a process of its own. */
-static void run_row(const struct row *row) {
+static void run_row(const struct row *row, const char *twin_program) {
     int ends[2], status = 0;
     struct counts child = {0};
     fflush(NULL);
@@ -566,9 +643,13 @@ static void run_row(const struct row *row) {
         close(ends[0]);
         alarm(ROW_SECONDS);
         memset(&counts, 0, sizeof counts);
+        if (twin_program && row->op->forward)
+            open_twin(twin_program, (size_t)(row - rows));
         team = team_new(THREADS, 0);
         check_row(row);
         team_free(team);
+        if (twin)
+            pclose(twin);
         if (write(ends[1], &counts, sizeof counts) != sizeof counts)
             abort();
         exit(0); /* not _exit(): leaks are looked for */
@@ -585,11 +666,28 @@ static void run_row(const struct row *row) {
         fail("its process ended with status 0x%x", (unsigned)status);
 }
 
+/* Outputs and gradients of a row to stdout. What is wrong with it is said when nobody listens. */
+static int be_twin(size_t row) {
+    twin = stdout;
+    signal(SIGPIPE, SIG_DFL);
+    if (row >= ROWS || !freopen("/dev/null", "w", stderr))
+        return 1;
+    check_row(&rows[row]);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     unsigned count = 0;
+    const char *twin_program = NULL;
+    if (argc == 3 && strcmp(argv[1], "--twin") == 0)
+        return be_twin(strtoul(argv[2], NULL, 10));
     if (argc > 1 && strcmp(argv[1], "-v") == 0) {
         verbose = true;
         argc--, argv++;
+    }
+    if (argc > 2 && strcmp(argv[1], "-a") == 0) {
+        twin_program = argv[2];
+        argc -= 2, argv += 2;
     }
     for (size_t i = 0; i < ROWS; i++) {
         bool wanted = argc == 1;
@@ -597,7 +695,7 @@ int main(int argc, char **argv) {
             wanted = wanted || strcmp(argv[a], rows[i].op->op_type) == 0;
         if (!wanted)
             continue;
-        run_row(&rows[i]);
+        run_row(&rows[i], twin_program);
         count++;
     }
     printf("%u rows, %u cases, %u gradients, %u failures\n", count, counts.cases, counts.gradients,
