@@ -114,7 +114,8 @@ int queue_retry(struct engine *engine, struct db_conn *conn, const char *team, c
             queue_state_event(engine, conn, row.n, "queued", row.revision + 1, row.attempt, err);
         engine_touch_queue(engine);
     } else if (strcmp(row.state, "failed") == 0 || strcmp(row.state, "cancelled") == 0) {
-        result = err_set(err, ERR_STATE, "the model's files are gone; upload it again");
+        result = err_set(err, ERR_STATE, "the %s's files are gone; upload it again",
+                         row.model_version ? "dataset" : "model");
     } else if (strcmp(row.state, "queued") != 0) {
         result = err_set(err, ERR_STATE, "a job that is %s cannot be retried", row.state);
     }

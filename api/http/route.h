@@ -6,6 +6,7 @@
 #define API_HTTP_ROUTE_H
 
 #include "compress/base/err.h"
+#include "storage/tables/models_tbl.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -61,7 +62,8 @@ struct route {
     const char *summary; /* one line */
     const char *doc;     /* paragraph, or NULL */
     enum route_scope scope;
-    bool at_limit; /* answers above the soft connection limit and while draining */
+    enum model_kind kind; /* of what {name} stands for */
+    bool at_limit;        /* answers above the soft connection limit and while draining */
     enum route_body body;
     uint64_t body_limit_bytes;
     bool body_optional; /* JSON: may be left out */

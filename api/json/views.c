@@ -50,6 +50,7 @@ void view_job(struct jbuf *b, const struct job_row *row, int64_t queue_position)
     jbuf_kv_int(b, "revision", row->revision);
     jbuf_kv_string(b, "state", row->state);
     jbuf_kv_string(b, "model", row->model_name);
+    jbuf_kv_string(b, "dataset", row->dataset_name);
     jbuf_kv_string(b, "recipe", row->recipe_name);
     jbuf_kv_raw(b, "labels", row->labels_json && *row->labels_json ? row->labels_json : "{}");
     jbuf_kv_int(b, "priority", row->priority);
@@ -93,9 +94,14 @@ static void model_fields(struct jbuf *b, const struct model_row *row) {
     jbuf_kv_int(b, "version", row->version);
     view_time(b, "created_at", row->created_ms);
     jbuf_kv_bool(b, "lone", row->lone);
-    jbuf_kv_string(b, "format", row->format);
-    jbuf_kv_string(b, "architecture", row->architecture);
-    jbuf_kv_uint(b, "parameters", row->parameters);
+    if (row->kind == MODEL_KIND_DATASET) {
+        jbuf_kv_string(b, "kind", row->format);
+        jbuf_kv_uint(b, "samples", row->samples);
+    } else {
+        jbuf_kv_string(b, "format", row->format);
+        jbuf_kv_string(b, "architecture", row->architecture);
+        jbuf_kv_uint(b, "parameters", row->parameters);
+    }
     jbuf_kv_uint(b, "bytes", row->bytes);
 }
 
@@ -109,7 +115,7 @@ void view_model(struct jbuf *b, const struct model_row *row) {
 static int add_found(void *ctx, const char *key, struct json_t *value) {
     static const char *const elsewhere[] = {"name",    "version",      "created_at", "lone",
                                             "format",  "architecture", "parameters", "bytes",
-                                            "tensors", "files"};
+                                            "tensors", "files",        "kind",       "samples"};
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
         if (strcmp(key, elsewhere[i]) == 0)
             return 0;
@@ -128,7 +134,7 @@ void view_model_whole(struct jbuf *b, const struct model_row *row, const struct 
         json_each(found, add_found, b);
     jspec_free(found);
     char prefix[300];
-    snprintf(prefix, sizeof prefix, "/v1/models/%s/files/", row->name);
+    snprintf(prefix, sizeof prefix, "/v1/%ss/%s/files/", model_kind_name(row->kind), row->name);
     jbuf_key(b, "files");
     jbuf_array(b);
     for (size_t i = 0; i < count; i++)

@@ -19,7 +19,7 @@ void view_time(struct jbuf *b, const char *key, int64_t ms);
 
 /* queue_position < 0: null. */
 void view_job(struct jbuf *b, const struct job_row *row, int64_t queue_position);
-/* Without files and inspection: a row of a list. */
+/* A model or a dataset, without files and inspection: a row of a list. */
 void view_model(struct jbuf *b, const struct model_row *row);
 /* The whole: what inspection found, files with digests, and (tensors_json not NULL) the tensors. */
 void view_model_whole(struct jbuf *b, const struct model_row *row, const struct blob_entry *files,

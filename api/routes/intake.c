@@ -4,7 +4,9 @@
 #include "api/json/views.h"
 #include "api/routes/cursor.h"
 #include "api/routes/discard.h"
+#include "compress/exec/dataset.h"
 #include "compress/formats/format.h"
+#include "compress/formats/npy.h"
 #include "compress/recipe/inspect.h"
 #include "storage/tables/blobs_tbl.h"
 
@@ -23,17 +25,21 @@ int intake_new(struct request *r, const char *name, struct intake **ret, struct 
     if (must_be_new) {
         struct model_row row;
         struct db_conn *conn = request_read(r, err);
-        int found = conn ? models_tbl_find(conn, r->principal.team, name, r->arena, &row, err) : -1;
+        int found = conn ? models_tbl_find(conn, r->route->kind, r->principal.team, name, r->arena,
+                                           &row, err)
+                         : -1;
         request_read_end(r, conn);
         if (found < 0)
             return -1;
         if (found)
-            return err_set(err, ERR_PRECONDITION, "there is a model %s already", name);
+            return err_set(err, ERR_PRECONDITION, "there is a %s %s already",
+                           model_kind_name(r->route->kind), name);
     }
     struct intake *in = calloc(1, sizeof *in);
     if (!in)
         return err_set(err, ERR_NO_MEMORY, "no memory for the upload");
     in->service = r->service;
+    in->kind = r->route->kind;
     in->name = name;
     in->replace = request_query_bool(r, "replace");
     in->must_be_new = must_be_new;
@@ -82,7 +88,7 @@ int intake_take(struct request *r, struct err *err) {
 
 /* A file sent without ?filename= is called by what its first bytes say; what they do not say is not
  * guessed, so that the problem is about the file that was sent. */
-static const char *file_name(struct staged *staged, struct err *err) {
+static const char *file_name(struct staged *staged, enum model_kind kind, struct err *err) {
     enum { TAR_MAGIC_AT = 257, HEAD_BYTES = 512 };
     struct source *source;
     char head[HEAD_BYTES] = "";
@@ -93,19 +99,23 @@ static const char *file_name(struct staged *staged, struct err *err) {
     source_close(source);
     if (rc)
         return NULL;
-    if (memcmp(head, "GGUF", 4) == 0)
+    bool dataset = kind == MODEL_KIND_DATASET;
+    if (memcmp(head, "GGUF", 4) == 0 && !dataset)
         return "model.gguf";
+    if (npy_sniff(head, n) && dataset)
+        return "data.npy";
     if (memcmp(head, "PK\3\4", 4) == 0)
-        return "model.pt";
+        return dataset ? "data.npz" : "model.pt";
     if (n > 8 && head[8] == '{') /* safetensors: eight bytes of length, then JSON */
-        return "model.safetensors";
+        return dataset ? "data.safetensors" : "model.safetensors";
     if (memcmp(head + TAR_MAGIC_AT, "ustar", 5) == 0)
         err_set(err, ERR_UNKNOWN_FORMAT,
                 "the body is a tar: send it with Content-Type: application/x-tar");
     else
         err_set(err, ERR_UNKNOWN_FORMAT,
-                "the body begins like no safetensors, GGUF or PyTorch file; a folder is sent as a "
-                "tar (Content-Type: application/x-tar), another file with ?filename=");
+                "the body begins like no %s file; a folder is sent as a tar (Content-Type: "
+                "application/x-tar), another file with ?filename=",
+                dataset ? "NPZ, NPY or safetensors" : "safetensors, GGUF or PyTorch");
     return NULL;
 }
 
@@ -116,7 +126,7 @@ static int list_files(struct request *r, struct intake *in, struct err *err) {
             return -1;
         const char *path = request_query(r, "filename");
         if (!path)
-            path = file_name(in->staged, err);
+            path = file_name(in->staged, in->kind, err);
         in->entries = path ? ARENA_NEW(r->arena, struct blob_entry) : NULL;
         if (!in->entries)
             return err_set(err, ERR_NO_MEMORY, "no memory for the file list");
@@ -136,6 +146,51 @@ static int list_files(struct request *r, struct intake *in, struct err *err) {
     return 0;
 }
 
+static int inspect_model(struct request *r, struct resolver *files, struct err *err) {
+    struct intake *in = r->state;
+    struct model *model = NULL;
+    size_t len;
+    if (format_open(files, &model, err))
+        return -1;
+    in->inspection = inspect_json(model, false, &len);
+    in->row = (struct model_row){
+        .team = r->principal.team,
+        .name = in->name,
+        .lone = in->lone,
+        .format = model->format->name,
+        .architecture = arena_strdup(r->arena, model->architecture),
+        .parameters = model->parameters,
+        .bytes = model->bytes,
+        .inspection = in->inspection,
+    };
+    model_free(model);
+    return in->inspection && in->row.architecture
+               ? 0
+               : err_set(err, ERR_NO_MEMORY, "no memory for the inspection");
+}
+
+static int inspect_dataset(struct request *r, struct resolver *files, struct err *err) {
+    struct intake *in = r->state;
+    struct dataset *dataset = NULL;
+    size_t len;
+    if (dataset_open(files, &dataset, err))
+        return -1;
+    in->inspection = inspect_dataset_json(dataset, &len);
+    in->row = (struct model_row){
+        .kind = MODEL_KIND_DATASET,
+        .team = r->principal.team,
+        .name = in->name,
+        .lone = in->lone,
+        .format = dataset_kind_name(dataset_kind(dataset)),
+        .architecture = "",
+        .samples = dataset_samples(dataset),
+        .bytes = dataset_bytes(dataset),
+        .inspection = in->inspection,
+    };
+    dataset_free(dataset);
+    return in->inspection ? 0 : err_set(err, ERR_NO_MEMORY, "no memory for the inspection");
+}
+
 /* On a pool thread. */
 static int inspect(struct request *r, struct err *err) {
     struct intake *in = r->state;
@@ -144,7 +199,6 @@ static int inspect(struct request *r, struct err *err) {
     struct staged_files lone = {.base = {.ops = &staged_files_ops, .count = 1, .lone = true},
                                 .staged = in->staged};
     struct resolver *files = &lone.base;
-    struct model *model = NULL;
     if (in->staged) {
         lone.file = (struct resolver_file){in->entries[0].path, in->entries[0].bytes};
         lone.base.files = &lone.file;
@@ -153,24 +207,8 @@ static int inspect(struct request *r, struct err *err) {
                                          in->lone, &files, err)) {
         return -1;
     }
-    int rc = format_open(files, &model, err);
-    if (rc == 0) {
-        size_t len;
-        in->inspection = inspect_json(model, false, &len);
-        in->row = (struct model_row){
-            .team = r->principal.team,
-            .name = in->name,
-            .lone = in->lone,
-            .format = model->format->name,
-            .architecture = arena_strdup(r->arena, model->architecture),
-            .parameters = model->parameters,
-            .bytes = model->bytes,
-            .inspection = in->inspection,
-        };
-        if (!in->inspection || !in->row.architecture)
-            rc = err_set(err, ERR_NO_MEMORY, "no memory for the inspection");
-        model_free(model);
-    }
+    int rc = in->kind == MODEL_KIND_DATASET ? inspect_dataset(r, files, err)
+                                            : inspect_model(r, files, err);
     resolver_close(files);
     return rc;
 }
@@ -185,11 +223,12 @@ static int publish(struct db_conn *conn, struct request *r, struct err *err) {
     models_tbl_files_digest(in->entries, in->count, files_digest);
     in->row.files_digest = files_digest;
     struct model_row before;
-    int found = models_tbl_find(conn, team, in->name, r->arena, &before, err);
+    int found = models_tbl_find(conn, in->kind, team, in->name, r->arena, &before, err);
     if (found < 0)
         return -1;
     if (found && in->must_be_new)
-        return err_set(err, ERR_PRECONDITION, "there is a model %s already", in->name);
+        return err_set(err, ERR_PRECONDITION, "there is a %s %s already", model_kind_name(in->kind),
+                       in->name);
     if (found && strcmp(before.files_digest, files_digest) == 0 && before.lone == in->lone) {
         in->row = before;
         return 0;
@@ -221,7 +260,7 @@ static int answer(struct request *r, struct err *err) {
     struct jbuf b;
     jbuf_init(&b);
     view_model_whole(&b, &in->row, in->entries, in->count, NULL);
-    reply_headerf(r, "Location", "/v1/models/%s", in->name);
+    reply_headerf(r, "Location", "/v1/%ss/%s", model_kind_name(in->kind), in->name);
     return reply_json(r, in->created ? 201 : 200, &b, err);
 }
 

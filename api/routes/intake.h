@@ -1,6 +1,6 @@
 /*
- * A model on its way in: the steps that a file, a tar and a list of blobs share once their bytes
- * are here – inspect (pool thread), publish and name (writer), answer.
+ * A model or dataset on its way in: the steps that a file, a tar and a list of blobs share once
+ * their bytes are here – inspect (pool thread), publish and name (writer), answer.
  *
  * Owns: staged files until they are published, the untar. Borrows: the service. Threads: one step
  * at a time; the fields of the tar consumer are handed over by `tar_over`.
@@ -16,6 +16,7 @@
 
 struct intake {
     struct service *service;
+    enum model_kind kind;
     const char *name; /* in the request's arena */
     bool replace;
     bool must_be_new; /* If-None-Match: * */

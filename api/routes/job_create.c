@@ -19,15 +19,29 @@ struct submission {
     const char *name;
     const char *labels;
     int64_t priority;
+    struct model_row dataset; /* version 0: none */
     struct job_row row;
 };
+
+static int find_dataset(struct request *r, const char *name, struct violations *list,
+                        struct err *err) {
+    struct submission *job = r->state;
+    struct db_conn *conn = request_read(r, err);
+    int found = conn ? models_tbl_find(conn, MODEL_KIND_DATASET, r->principal.team, name, r->arena,
+                                       &job->dataset, err)
+                     : -1;
+    request_read_end(r, conn);
+    if (found == 0)
+        violations_add(list, ERR_BAD_FIELD, "/dataset", "there is no dataset %.140s", name);
+    return found < 0 ? -1 : 0;
+}
 
 /* May run on a pool thread. */
 static int read_body(struct request *r, struct err *err) {
     struct submission *job = r->state;
     struct violations *list = request_violations(r);
     struct json_t *body, *recipe = NULL, *labels = NULL;
-    const char *model = NULL;
+    const char *model = NULL, *dataset = NULL;
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
     if (jspec_parse(r->body.text, r->body.len, &body, err))
@@ -35,6 +49,7 @@ static int read_body(struct request *r, struct err *err) {
     const struct jspec rows[] = {
         {.key = "model", .kind = JSPEC_STRING, .dest = &model, .required = true},
         {.key = "recipe", .kind = JSPEC_ANY, .dest = &recipe, .required = true},
+        {.key = "dataset", .kind = JSPEC_STRING, .dest = &dataset},
         {.key = "name", .kind = JSPEC_STRING, .dest = &job->name},
         {.key = "labels", .kind = JSPEC_OBJECT, .dest = &labels},
         {.key = "priority", .kind = JSPEC_INT, .dest = &job->priority, .max = JOB_PRIORITY_MAX},
@@ -47,30 +62,41 @@ static int read_body(struct request *r, struct err *err) {
         job->labels = text ? arena_strdup(r->arena, text) : NULL;
         free(text);
     }
-    int rc = violations_result(list, err);
+    int rc = dataset ? find_dataset(r, dataset, list, err) : 0;
+    if (rc == 0)
+        rc = violations_result(list, err);
     if (rc == 0)
         rc = planning_read(r, model, recipe, &job->planning, err);
     jspec_free(body);
     return rc;
 }
 
-/* In the writer's transaction. The model may have gone since the plan was made. */
+/* The version may have gone since its name was looked up. */
+static int check_there(struct db_conn *conn, struct request *r, const struct model_row *wanted,
+                       struct err *err) {
+    struct model_row row;
+    int found = models_tbl_find_version(conn, wanted->version, r->arena, &row, err);
+    if (found == 0)
+        return err_set(err, ERR_STATE, "the %s %s was deleted or replaced meanwhile",
+                       model_kind_name(wanted->kind), wanted->name);
+    return found < 0 ? -1 : 0;
+}
+
+/* In the writer's transaction. */
 static int insert(struct db_conn *conn, struct request *r, struct err *err) {
     struct submission *job = r->state;
     const struct planning *planning = &job->planning;
-    struct model_row model;
-    int found = models_tbl_find_version(conn, planning->model.version, r->arena, &model, err);
-    if (found < 0)
+    if (check_there(conn, r, &planning->model, err) ||
+        (job->dataset.version && check_there(conn, r, &job->dataset, err)))
         return -1;
-    if (!found)
-        return err_set(err, ERR_STATE, "the model %s was deleted or replaced meanwhile",
-                       planning->model.name);
     job->row = (struct job_row){
         .team = r->principal.team,
         .name = job->name,
         .priority = (int)job->priority,
         .model_version = planning->model.version,
         .model_name = planning->model.name,
+        .dataset_version = job->dataset.version,
+        .dataset_name = job->dataset.name,
         .recipe_name = planning->recipe->name,
         .recipe_json = planning->recipe->json,
         .labels_json = job->labels ? job->labels : "{}",

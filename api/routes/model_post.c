@@ -1,4 +1,4 @@
-/* POST /v1/models: a model out of blobs that the team has uploaded before. */
+/* POST /v1/models and /v1/datasets: one out of blobs that the team has uploaded before. */
 #include "api/routes/routes.h"
 
 #include "api/routes/intake.h"

@@ -1,5 +1,5 @@
 /*
- * PUT /v1/models/{name}: one model file, or a tar of a folder.
+ * PUT /v1/models/{name} and /v1/datasets/{name}: one file, or a tar of a folder.
  *
  * A file goes to staging as it arrives. A tar is taken apart while it arrives: chunks go into a
  * bounded ring, a pool thread (one of the few for work that lasts as long as a client likes) pulls

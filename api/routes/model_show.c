@@ -1,4 +1,5 @@
-/* GET /v1/models, /v1/models/{name}, /v1/models/{name}/files/{path}; DELETE /v1/models/{name}. */
+/* GET /v1/models, /v1/models/{name}, /v1/models/{name}/files/{path}; DELETE /v1/models/{name}; and
+ * the same of /v1/datasets: the route says which kind. */
 #include "api/routes/routes.h"
 
 #include "api/http/request.h"
@@ -27,6 +28,7 @@ static void shown_free(void *state) {
 int model_list(struct request *r, struct err *err) {
     struct model_list_query query = {
         .team = r->principal.team,
+        .kind = r->route->kind,
         .limit = (unsigned)request_query_int(r, "limit", CURSOR_LIMIT_DEFAULT),
     };
     if (cursor_read(r, &query.before_version, err))
@@ -57,13 +59,15 @@ static int find(struct request *r, struct shown *shown, struct err *err) {
     struct db_conn *conn = request_read(r, err);
     if (!conn)
         return -1;
-    int rc = models_tbl_find(conn, r->principal.team, r->args[0], r->arena, &shown->row, err);
+    int rc = models_tbl_find(conn, r->route->kind, r->principal.team, r->args[0], r->arena,
+                             &shown->row, err);
     if (rc > 0 &&
         models_tbl_files(conn, shown->row.version, r->arena, &shown->files, &shown->count, err) < 0)
         rc = -1;
     request_read_end(r, conn);
     if (rc == 0)
-        return err_set(err, ERR_NOT_FOUND, "there is no model %.140s", r->args[0]);
+        return err_set(err, ERR_NOT_FOUND, "there is no %s %.140s", model_kind_name(r->route->kind),
+                       r->args[0]);
     return rc < 0 ? -1 : 0;
 }
 
@@ -133,12 +137,12 @@ int model_file(struct request *r, struct err *err) {
                                                      .fd = fd},
                              err);
     }
-    return err_set(err, ERR_NOT_FOUND, "the model %s has no file %.200s", shown.row.name,
-                   r->args[1]);
+    return err_set(err, ERR_NOT_FOUND, "the %s %s has no file %.200s",
+                   model_kind_name(r->route->kind), shown.row.name, r->args[1]);
 }
 
 static int drop(struct db_conn *conn, struct request *r, struct err *err) {
-    return models_tbl_delete(conn, r->principal.team, r->args[0], err);
+    return models_tbl_delete(conn, r->route->kind, r->principal.team, r->args[0], err);
 }
 
 static int deleted(struct request *r, struct err *err) {

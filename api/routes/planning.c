@@ -11,9 +11,9 @@ int planning_read(struct request *r, const char *model, struct json_t *recipe,
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
     struct db_conn *conn = request_read(r, err);
-    int found =
-        conn ? models_tbl_find(conn, r->principal.team, model, r->arena, &planning->model, err)
-             : -1;
+    int found = conn ? models_tbl_find(conn, MODEL_KIND_MODEL, r->principal.team, model, r->arena,
+                                       &planning->model, err)
+                     : -1;
     request_read_end(r, conn);
     if (found < 0)
         return -1;

@@ -15,6 +15,9 @@
 /* What reading or building a model may find wrong with it. */
 #define MODEL_FAULTS \
     ERR_BAD_MODEL, ERR_UNKNOWN_FORMAT, ERR_UNSUPPORTED, ERR_FORBIDDEN_PICKLE, ERR_NO_SPACE
+/* The same of a dataset. */
+#define DATASET_FAULTS \
+    ERR_BAD_DATASET, ERR_UNKNOWN_FORMAT, ERR_UNSUPPORTED, ERR_FORBIDDEN_PICKLE, ERR_NO_SPACE
 #define RECIPE_FAULTS                                                                  \
     ERR_BAD_FIELD, ERR_BAD_RECIPE, ERR_MISFIT, ERR_ALREADY_QUANTIZED, ERR_UNSUPPORTED, \
         ERR_OVER_BUDGET, ERR_BAD_MODEL
@@ -80,7 +83,7 @@ static const struct route table[] = {
      .begin = model_put_begin, .chunk = model_put_chunk, .run = model_put},
     {METHOD_POST, "/v1/models", "postModel", "models", "Make a model of blobs uploaded before",
      NULL, SCOPE_TEAM, .body = BODY_JSON, .body_limit_bytes = LIMIT_BODY_BYTES,
-     .request_schema = "ModelCreate",
+     .request_schema = "NamedFiles",
      .query = QUERY({"replace", QUERY_BOOL, 0, 0, "Move the name to the new files."}),
      .headers = HEADERS({"If-None-Match", false, "`*`: only when the name is free."}),
      .responses = ANSWERS({201, "Model", JSON_TYPE, "Taken in."},
@@ -102,6 +105,44 @@ static const struct route table[] = {
      NULL, SCOPE_TEAM, .headers = HEADERS(RANGE_HEADERS),
      .responses = ANSWERS(BYTES_ANSWERS("*/*")), .problems = FAILS(ERR_NOT_FOUND, ERR_BAD_RANGE),
      .run = model_file},
+
+    {METHOD_PUT, "/v1/datasets/{name}", "putDataset", "datasets", "Upload a dataset",
+     "The body is one .npz, .safetensors or .npy file, or (application/x-tar) a tar of a folder of "
+     "them: named arrays as long as each other, or token ids. Names work as for models.",
+     SCOPE_TEAM, .kind = MODEL_KIND_DATASET, .body = BODY_STREAM,
+     .request_types = ANY_BYTES ",application/x-tar",
+     .query = QUERY({"filename", QUERY_STRING, 1, 255, "Name of the one file."},
+                    {"replace", QUERY_BOOL, 0, 0, "Move the name to the new files."}),
+     .headers = HEADERS({"If-None-Match", false, "`*`: only when the name is free."}),
+     .responses = ANSWERS({201, "Dataset", JSON_TYPE, "Taken in, with what inspection found."},
+                          {200, "Dataset", JSON_TYPE, "The name stood for these files already."}),
+     .problems = FAILS(DATASET_FAULTS, ERR_BAD_ARCHIVE, ERR_BAD_NAME, ERR_NAME_TAKEN,
+                       ERR_PRECONDITION, ERR_NO_LENGTH),
+     .begin = model_put_begin, .chunk = model_put_chunk, .run = model_put},
+    {METHOD_POST, "/v1/datasets", "postDataset", "datasets",
+     "Make a dataset of blobs uploaded before", NULL, SCOPE_TEAM, .kind = MODEL_KIND_DATASET,
+     .body = BODY_JSON, .body_limit_bytes = LIMIT_BODY_BYTES, .request_schema = "NamedFiles",
+     .query = QUERY({"replace", QUERY_BOOL, 0, 0, "Move the name to the new files."}),
+     .headers = HEADERS({"If-None-Match", false, "`*`: only when the name is free."}),
+     .responses = ANSWERS({201, "Dataset", JSON_TYPE, "Taken in."},
+                          {200, "Dataset", JSON_TYPE, "The name stood for these files already."}),
+     .problems =
+         FAILS(DATASET_FAULTS, ERR_BAD_FIELD, ERR_BAD_NAME, ERR_NAME_TAKEN, ERR_PRECONDITION),
+     .run = model_post},
+    {METHOD_GET, "/v1/datasets", "listDatasets", "datasets", "The datasets, newest first", NULL,
+     SCOPE_TEAM, .kind = MODEL_KIND_DATASET, .query = QUERY(LIMIT_KEY, CURSOR_KEY),
+     .responses = ANSWERS({200, "DatasetList", JSON_TYPE, "A page."}), .run = model_list},
+    {METHOD_GET, "/v1/datasets/{name}", "getDataset", "datasets", "One dataset", NULL, SCOPE_TEAM,
+     .kind = MODEL_KIND_DATASET, .responses = ANSWERS({200, "Dataset", JSON_TYPE, "The dataset."}),
+     .problems = FAILS(ERR_NOT_FOUND), .run = model_get},
+    {METHOD_DELETE, "/v1/datasets/{name}", "deleteDataset", "datasets", "Forget a dataset",
+     "Its files go when nothing else needs them.", SCOPE_TEAM, .kind = MODEL_KIND_DATASET,
+     .responses = ANSWERS({204, NULL, NULL, "Gone."}), .problems = FAILS(ERR_NOT_FOUND, ERR_IN_USE),
+     .run = model_delete},
+    {METHOD_GET, "/v1/datasets/{name}/files/{path*}", "getDatasetFile", "datasets",
+     "A file of a dataset", NULL, SCOPE_TEAM, .kind = MODEL_KIND_DATASET,
+     .headers = HEADERS(RANGE_HEADERS), .responses = ANSWERS(BYTES_ANSWERS("*/*")),
+     .problems = FAILS(ERR_NOT_FOUND, ERR_BAD_RANGE), .run = model_file},
 
     {METHOD_GET, "/v1/recipes", "listRecipes", "recipes", "What can be done to a model", NULL,
      SCOPE_TEAM, .responses = ANSWERS({200, "RecipeList", JSON_TYPE, "All recipes."}),

@@ -76,11 +76,28 @@ static const struct schema table[] = {
      "},'facts':{'type':'object','additionalProperties':{'type':'string'}},'quantization':"
      "{'type':['string','null']},'files':{'type':'array','items':" REF(
          "File") "},'tensors':{'type':'array','items':" REF("Tensor") "}}}"},
-    {"ModelCreate",
+    {"NamedFiles",
      "{'type':'object','required':['name','files'],'properties':{'name':" NAME
      ",'files':{'type':'array','minItems':1,'maxItems':4096,'items':{'type':'object','required':["
      "'path','digest'],'properties':{'path':{'type':'string'},'digest':" DIGEST
      "},'additionalProperties':false}}},'additionalProperties':false}"},
+    {"DatasetItem",
+     "{'type':'object','required':['name','version','created_at','lone','kind','samples','bytes'],"
+     "'properties':{'name':" NAME ",'version':" COUNT ",'created_at':" TIME
+     ",'lone':{'type':'boolean','description':'One file, not a folder.'},'kind':{'enum':['arrays',"
+     "'tokens']},'samples':" COUNT ",'bytes':" COUNT "},'additionalProperties':false}"},
+    {"DatasetList", LIST_OF("DatasetItem")},
+    {"Dataset",
+     "{'type':'object','required':['name','version','created_at','lone','kind','samples','bytes',"
+     "'arrays','files'],'properties':{'name':" NAME ",'version':" COUNT ",'created_at':" TIME
+     ",'lone':{'type':'boolean'},'kind':{'enum':['arrays','tokens'],'description':'Named arrays "
+     "whose first axis is the sample, or token ids.'},'samples':{'type':'integer','minimum':1,"
+     "'description':'Tokens, when it is one text.'},'bytes':" COUNT
+     ",'arrays':{'type':'array','items':{'type':'object','required':['name','file','dtype',"
+     "'shape'],'properties':{'name':{'type':'string'},'file':{'type':'string'},'dtype':{'type':"
+     "'string'},'shape':{'type':'array','items':" COUNT
+     "}},'additionalProperties':false}},'files':{'type':'array','items':" REF(
+         "File") "}},'additionalProperties':false}"},
     {"RecipeItem",
      "{'type':'object','required':['name','summary','kind','expected_ratio','recipe'],'properties':"
      "{'name':" NAME ",'summary':{'type':'string'},'kind':{'enum':['builtin','saved']},'reads':"
@@ -110,7 +127,7 @@ static const struct schema table[] = {
      "{'type':'object','maxProperties':32,'propertyNames':{'pattern':'^[A-Za-z0-9._/-]{1,63}$'},"
      "'additionalProperties':{'type':'string','maxLength':255}}"},
     {"JobCreate",
-     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME
+     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME ",'dataset':" NAME
      ",'recipe':" REF("RecipeOrName") ",'name':" NAME ",'labels':" REF(
          "Labels") ",'priority':{'type':'integer','minimum':0,'maximum':9,'default':5,'description'"
                    ":'9 goes "
@@ -125,11 +142,12 @@ static const struct schema table[] = {
      ",'done':" COUNT ",'total':" COUNT ",'unit':{'type':'string'},'rate':{'type':['number',"
      "'null']},'eta_seconds':{'type':['number','null']},'metrics':{'type':'object'}}}"},
     {"Job",
-     "{'type':'object','required':['id','name','revision','state','model','recipe','labels',"
+     "{'type':'object','required':['id','name','revision','state','model','dataset','recipe',"
+     "'labels',"
      "'priority','attempt','created_at','started_at','finished_at','progress','queue_position',"
      "'problem','summary','artifact','links'],'properties':{'id':{'type':'string','pattern':"
-     "'^[0-9a-z]{26}$'},'name':{'type':['string','null']},'revision':{'type':'integer','minimum':1}"
-     ","
+     "'^[0-9a-z]{26}$'},'name':{'type':['string','null']},'dataset':{'type':['string','null']},"
+     "'revision':{'type':'integer','minimum':1},"
      "'state':" REF("JobState") ",'model':" NAME ",'recipe':{'type':'string'},'labels':" REF(
          "Labels") ",'priority':{'type':'integer','minimum':0,'maximum':9},'attempt':" COUNT
                    ",'created_at':" TIME ",'started_at':" TIME_OR_NULL

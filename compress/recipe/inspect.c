@@ -97,3 +97,30 @@ char *inspect_json(const struct model *model, bool with_tensors, size_t *ret_len
     jbuf_object_end(&b);
     return jbuf_take(&b, ret_len);
 }
+
+char *inspect_dataset_json(const struct dataset *dataset, size_t *ret_len) {
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    jbuf_kv_string(&b, "kind", dataset_kind_name(dataset_kind(dataset)));
+    jbuf_kv_uint(&b, "samples", dataset_samples(dataset));
+    jbuf_kv_uint(&b, "bytes", dataset_bytes(dataset));
+    jbuf_key(&b, "arrays");
+    jbuf_array(&b);
+    for (size_t i = 0; i < dataset_array_count(dataset); i++) {
+        const struct dataset_array *a = dataset_array(dataset, i);
+        jbuf_object(&b);
+        jbuf_kv_string(&b, "name", a->name);
+        jbuf_kv_string(&b, "file", a->file);
+        jbuf_kv_string(&b, "dtype", dtype_row(a->dtype)->name);
+        jbuf_key(&b, "shape");
+        jbuf_array(&b);
+        for (unsigned d = 0; d < a->rank; d++)
+            jbuf_uint(&b, a->dims[d]);
+        jbuf_array_end(&b);
+        jbuf_object_end(&b);
+    }
+    jbuf_array_end(&b);
+    jbuf_object_end(&b);
+    return jbuf_take(&b, ret_len);
+}

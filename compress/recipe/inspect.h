@@ -1,6 +1,6 @@
 /*
- * What a model is, as JSON: the inspection that PUT /v1/models answers and `compressctl inspect`
- * prints.
+ * What a model or a dataset is, as JSON: the inspection that PUT /v1/models answers and
+ * `compressctl inspect` prints.
  *
  * {format, architecture, parameters, dtypes: {bf16: bytes…}, bytes, quantization, facts, files,
  * tensors?:
@@ -9,6 +9,7 @@
 #ifndef COMPRESS_RECIPE_INSPECT_H
 #define COMPRESS_RECIPE_INSPECT_H
 
+#include "compress/exec/dataset.h"
 #include "compress/graph/model.h"
 
 /* The number formats of a model's tensors. */
@@ -22,6 +23,10 @@ struct inspect_format {
 
 /* In order of first appearance; what is beyond the ceiling is added to the last. */
 size_t inspect_formats(const struct model *model, struct inspect_format ret[INSPECT_FORMATS_MAX]);
+
+/* {kind, samples, bytes, arrays: [{name, file, dtype, shape}]}; malloc'd; NULL when out of memory.
+ */
+char *inspect_dataset_json(const struct dataset *dataset, size_t *ret_len);
 
 /* malloc'd; NULL when out of memory. */
 char *inspect_json(const struct model *model, bool with_tensors, size_t *ret_len);

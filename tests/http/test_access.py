@@ -20,7 +20,7 @@ def tokens(s):
     for path in ("/healthz", "/readyz", "/metrics", "/", "/openapi.json", "/v1/version",
                  "/problems/not-found"):
         s.equal(s.get(path).status, 200, f"{path} needs no token")
-    for path in ("/v1/jobs", "/v1/models", "/v1/recipes"):
+    for path in ("/v1/jobs", "/v1/models", "/v1/datasets", "/v1/recipes"):
         r = s.get(path)
         s.refused(r, 401, "unauthenticated", f"{path} needs one")
         s.equal(r.headers.get("www-authenticate"), "Bearer", "and it is said which")
@@ -49,6 +49,12 @@ def teams(s):
             "eve may use the name for another")
     s.equal(len(s.get("/v1/models", headers=bearer("bob")).json()["items"]), 1,
             "lists show the team's own")
+    s.equal(s.put("/v1/datasets/d", tiny.digits(), headers=bearer("ann")).status, 201,
+            "ann names a dataset")
+    s.equal(s.get("/v1/datasets/d", headers=bearer("bob")).status, 200, "bob sees it")
+    s.refused(s.get("/v1/datasets/d", headers=bearer("eve")), 404, "not-found", "eve does not")
+    s.refused(s.post("/v1/jobs", {"model": "m", "recipe": "f16", "dataset": "d"},
+                     headers=bearer("eve")), 422, "invalid-field", "nor can her jobs use it")
     job = s.post("/v1/jobs", {"model": "m", "recipe": "f16"}, headers=bearer("ann")).json()["id"]
     s.equal(s.get(f"/v1/jobs/{job}?wait=30", headers=bearer("bob")).status, 200, "bob sees the job")
     for method, path in [("GET", ""), ("GET", "/events"), ("GET", "/log"), ("GET", "/report"),

@@ -4,6 +4,7 @@ import json
 import random
 import struct
 import tarfile
+import zipfile
 
 
 def safetensors(tensors, metadata=None):
@@ -17,6 +18,29 @@ def safetensors(tensors, metadata=None):
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + b"".join(t[2] for t in tensors.values())
+
+
+def npy(descr, shape, data):
+    shape = "(" + ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "") + ")"
+    text = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}"
+    text += " " * (-(len(text) + 11) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + data
+
+
+def npz(arrays, deflate=False):
+    """arrays: {name: (descr, shape, bytes)}"""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED) as z:
+        for name, array in arrays.items():
+            z.writestr(zipfile.ZipInfo(name + ".npy"), npy(*array),
+                       zipfile.ZIP_DEFLATED if deflate else zipfile.ZIP_STORED)
+    return out.getvalue()
+
+
+def digits(samples=6, deflate=False):
+    """Pictures of 2 x 2 and their classes."""
+    return npz({"image": ("|u1", [samples, 2, 2], bytes(i % 256 for i in range(4 * samples))),
+                "label": ("<i8", [samples], struct.pack(f"<{samples}q", *range(samples)))}, deflate)
 
 
 def bf16(rows, cols, seed=0):

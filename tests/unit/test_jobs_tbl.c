@@ -87,12 +87,12 @@ static void finish_all(void) {
 static void names_are_one_whatever_the_case(void **state) {
     int64_t first = put_model("Tiny", "one");
     struct model_row row;
-    CHECK_INT(models_tbl_find(conn, "red", "tiny", arena, &row, &err), 1);
+    CHECK_INT(models_tbl_find(conn, MODEL_KIND_MODEL, "red", "tiny", arena, &row, &err), 1);
     CHECK_INT(row.version, first);
-    CHECK_INT(models_tbl_find(conn, "blue", "tiny", arena, &row, &err), 0);
+    CHECK_INT(models_tbl_find(conn, MODEL_KIND_MODEL, "blue", "tiny", arena, &row, &err), 0);
     int64_t second = put_model("TINY", "two");
     CHECK(second > first);
-    CHECK_INT(models_tbl_find(conn, "red", "tiny", arena, &row, &err), 1);
+    CHECK_INT(models_tbl_find(conn, MODEL_KIND_MODEL, "red", "tiny", arena, &row, &err), 1);
     CHECK_INT(row.version, second);
     CHECK_TEXT(row.name, "TINY");
     CHECK_INT(models_tbl_find_version(conn, first, arena, &row, &err), 0); /* nobody needs it */
@@ -106,7 +106,7 @@ static void names_are_one_whatever_the_case(void **state) {
 static void a_version_stays_while_a_job_needs_it(void **state) {
     int64_t version = put_model("pinned", "a");
     struct job_row job = submit(version, 5, "{}");
-    CHECK_FAILS(models_tbl_delete(conn, "red", "pinned", &err), &err, ERR_IN_USE);
+    CHECK_FAILS(models_tbl_delete(conn, MODEL_KIND_MODEL, "red", "pinned", &err), &err, ERR_IN_USE);
     put_model("pinned", "b"); /* the name moves on; the job keeps what it was promised */
     struct model_row row;
     CHECK_INT(models_tbl_find_version(conn, version, arena, &row, &err), 1);
@@ -116,8 +116,73 @@ static void a_version_stays_while_a_job_needs_it(void **state) {
     CHECK_INT(models_tbl_find_version(conn, version, arena, &row, &err), 0);
     CHECK_INT(reread(job.n).model_version, 0);
     CHECK_INT(jobs_tbl_retry(conn, job.n, db_now_ms(), &err), 0); /* the files are gone */
-    CHECK_OK(models_tbl_delete(conn, "red", "pinned", &err), &err);
-    CHECK_FAILS(models_tbl_delete(conn, "red", "pinned", &err), &err, ERR_NOT_FOUND);
+    CHECK_OK(models_tbl_delete(conn, MODEL_KIND_MODEL, "red", "pinned", &err), &err);
+    CHECK_FAILS(models_tbl_delete(conn, MODEL_KIND_MODEL, "red", "pinned", &err), &err,
+                ERR_NOT_FOUND);
+    finish_all();
+}
+
+static int64_t put_dataset(const char *name, const char *content) {
+    struct blob_entry file = {"x.npz", digest_of(content, strlen(content)), 10};
+    struct model_row row = {.kind = MODEL_KIND_DATASET,
+                            .team = "red",
+                            .name = name,
+                            .format = "arrays",
+                            .architecture = "",
+                            .samples = 12,
+                            .inspection = "{}",
+                            .files_digest = content};
+    CHECK_OK(blobs_tbl_hold(conn, &file.digest, 10, "red", db_now_ms(), &err), &err);
+    CHECK_OK(models_tbl_put(conn, &row, &file, 1, db_now_ms(), &err), &err);
+    return row.version;
+}
+
+static void datasets_have_names_of_their_own(void **state) {
+    int64_t model = put_model("digits", "m"), dataset = put_dataset("Digits", "d");
+    struct model_row row, *rows;
+    size_t count;
+    CHECK_INT(models_tbl_find(conn, MODEL_KIND_DATASET, "red", "digits", arena, &row, &err), 1);
+    CHECK_INT(row.version, dataset);
+    CHECK_INT(row.kind, MODEL_KIND_DATASET);
+    CHECK_UINT(row.samples, 12);
+    CHECK_INT(models_tbl_find(conn, MODEL_KIND_MODEL, "red", "digits", arena, &row, &err), 1);
+    CHECK_INT(row.version, model);
+    struct model_list_query query = {.team = "red", .kind = MODEL_KIND_DATASET, .limit = 10};
+    CHECK_OK(models_tbl_list(conn, &query, arena, &rows, &count, &err), &err);
+    CHECK_UINT(count, 1);
+    CHECK_TEXT(rows[0].name, "Digits");
+    CHECK_OK(models_tbl_delete(conn, MODEL_KIND_MODEL, "red", "digits", &err), &err);
+    CHECK_INT(models_tbl_find(conn, MODEL_KIND_DATASET, "red", "digits", arena, &row, &err), 1);
+    CHECK_TEXT(model_kind_name(row.kind), "dataset");
+}
+
+static void a_dataset_stays_while_a_job_needs_it(void **state) {
+    int64_t dataset = put_dataset("held", "h");
+    char id[JOB_ID_LEN + 1];
+    jobs_tbl_new_id(db_now_ms(), id);
+    struct job_row job = {.id = id,
+                          .team = "red",
+                          .model_version = put_model("with", "w"),
+                          .model_name = "with",
+                          .dataset_version = dataset,
+                          .dataset_name = "held",
+                          .recipe_name = "int8",
+                          .recipe_json = "{}",
+                          .recipe_digest = "d",
+                          .labels_json = "{}"};
+    CHECK_OK(jobs_tbl_insert(conn, &job, db_now_ms(), &err), &err);
+    CHECK_INT(reread(job.n).dataset_version, dataset);
+    CHECK_TEXT(reread(job.n).dataset_name, "held");
+    CHECK_FAILS(models_tbl_delete(conn, MODEL_KIND_DATASET, "red", "held", &err), &err, ERR_IN_USE);
+    put_dataset("held", "other");
+    struct model_row row;
+    CHECK_INT(models_tbl_find_version(conn, dataset, arena, &row, &err), 1);
+    const char *now;
+    CHECK_INT(jobs_tbl_cancel(conn, job.n, db_now_ms(), &now, &err), 1);
+    CHECK_OK(models_tbl_drop_orphans(conn, &err), &err);
+    CHECK_INT(models_tbl_find_version(conn, dataset, arena, &row, &err), 0);
+    CHECK_INT(reread(job.n).dataset_version, 0);
+    CHECK_INT(jobs_tbl_retry(conn, job.n, db_now_ms(), &err), 0); /* the files are gone */
     finish_all();
 }
 
@@ -343,6 +408,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_are_one_whatever_the_case),
         cmocka_unit_test(a_version_stays_while_a_job_needs_it),
+        cmocka_unit_test(datasets_have_names_of_their_own),
+        cmocka_unit_test(a_dataset_stays_while_a_job_needs_it),
         cmocka_unit_test(ids_sort_by_time),
         cmocka_unit_test(the_highest_priority_goes_first_and_waiting_ages),
         cmocka_unit_test(suspects_stand_in_front),
