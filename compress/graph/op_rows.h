@@ -86,6 +86,9 @@
     /* op_pool.c: pooling */                                      \
     /* op_norm.c: normalisation */                                \
     /* op_softmax.c: softmax */                                   \
+    X(softmax)                                                    \
+    X(log_softmax)                                                \
+    X(hardmax)                                                    \
     /* op_attn.c: attention */                                    \
     /* op_rope.c: rotary position */                              \
     /* op_rnn.c: recurrent networks */                            \
