@@ -76,6 +76,8 @@
     /* op_pad.c: padding */                                       \
     X(pad)                                                        \
     /* op_resize.c: resampling */                                 \
+    X(resize)                                                     \
+    X(upsample)                                                   \
     /* op_matmul.c: matrix products */                            \
     X(matmul)                                                     \
     X(fused_matmul)                                               \

@@ -275,19 +275,39 @@ CASES(pad, "Pad x:f32[2,3] p:i64[4]{1,0,2,1}", "Pad(mode='reflect') x:f32[4,5] p
       "Pad x:f32[0,2] p:i64[4]{1,1,1,1} v:f32[]{2}");
 
 /* op_resize.c */
-CASES(resize, "Resize(mode='nearest') x:f32[1,2,3,4] - scales:f32[4]{1.0,1.0,2.0,2.0}",
-      "Resize(mode='linear') x:f32[1,2,3,4] - scales:f32[4]{1.0,1.0,2.0,1.5}",
-      "Resize(mode='linear', coordinate_transformation_mode='align_corners') x:f32[1,2,3,4] - - "
-      "sizes:i64[4]{1,2,5,7}",
-      "Resize(mode='linear', coordinate_transformation_mode='asymmetric') x:f32[1,2,4,4] - "
-      "scales:f32[4]{1.0,1.0,0.5,0.5}",
-      "Resize(mode='cubic') x:f32[1,1,4,5] - - sizes:i64[4]{1,1,7,9}",
-      "Resize(mode='cubic', exclude_outside=1) x:f32[1,1,4,5] - - sizes:i64[4]{1,1,7,9}",
-      "Resize(mode='linear', antialias=1) x:f32[1,1,8,6] - - sizes:i64[4]{1,1,4,3}",
-      "Resize(mode='nearest', nearest_mode='floor', coordinate_transformation_mode='asymmetric') "
-      "x:f32[1,2,3,4] - scales:f32[4]{1.0,1.0,2.0,2.0}",
-      "Resize(mode='linear', axes=[2,3]) x:f32[1,2,3,4] - - sizes:i64[2]{5,6}",
-      "Resize@10(mode='linear') x:f32[1,2,3,4] scales:f32[4]{1.0,1.0,2.0,2.0}");
+CASES(
+    resize, "Resize(mode='nearest') x:f32[1,2,3,4] - scales:f32[4]{1.0,1.0,2.0,2.0}",
+    "Resize(mode='linear') x:f32[1,2,3,4] - scales:f32[4]{1.0,1.0,2.0,1.5}",
+    "Resize(mode='linear', coordinate_transformation_mode='align_corners') x:f32[1,2,3,4] - - "
+    "sizes:i64[4]{1,2,5,7}",
+    "Resize(mode='linear', coordinate_transformation_mode='asymmetric') x:f32[1,2,4,4] - "
+    "scales:f32[4]{1.0,1.0,0.5,0.5}",
+    "Resize(mode='cubic') x:f32[1,1,4,5] - - sizes:i64[4]{1,1,7,9}",
+    "Resize(mode='cubic', exclude_outside=1) x:f32[1,1,4,5] - - sizes:i64[4]{1,1,7,9}",
+    "Resize(mode='linear', antialias=1) x:f32[1,1,8,6] - - sizes:i64[4]{1,1,4,3}",
+    "Resize(mode='nearest', nearest_mode='floor', coordinate_transformation_mode='asymmetric') "
+    "x:f32[1,2,3,4] - scales:f32[4]{1.0,1.0,2.0,2.0}",
+    "Resize(mode='linear', axes=[2,3]) x:f32[1,2,3,4] - - sizes:i64[2]{5,6}",
+    "Resize@10(mode='linear') x:f32[1,2,3,4] scales:f32[4]{1.0,1.0,2.0,2.0}",
+    "Resize(mode='cubic', antialias=1, axes=[3,-2]) x:f32[1,2,9,8] - - sizes:i64[2]{5,3}",
+    "Resize(mode='linear', coordinate_transformation_mode='tf_crop_and_resize', "
+    "extrapolation_value=10.0) x:f32[1,1,4,4] roi:f32[8]{0.0,0.0,0.4,0.6,1.0,1.0,1.2,1.7} - "
+    "sizes:i64[4]{1,1,3,3}",
+    "Resize(mode='nearest') x:i64[2,3] - - sizes:i64[2]{4,2}",
+    "Resize(mode='linear') x:u8[2,300] - scales:f32[2]{1.0,0.3}",
+    "Resize(mode='linear', keep_aspect_ratio_policy='not_larger', axes=[1,2]) x:f32[2,10,6] - - "
+    "sizes:i64[2]{7,9}",
+    "Resize(mode='cubic', keep_aspect_ratio_policy='not_smaller') x:f32[5,4] - - sizes:i64[2]{5,5}",
+    "Resize(mode='linear', coordinate_transformation_mode='half_pixel_symmetric') x:f32[3,7] - "
+    "scales:f32[2]{2.3,0.45}",
+    "Resize(mode='linear', coordinate_transformation_mode='pytorch_half_pixel') x:f32[30,7,50] - - "
+    "sizes:i64[3]{1,20,120}",
+    "Resize@11(mode='nearest', nearest_mode='ceil', "
+    "coordinate_transformation_mode='align_corners') x:f32[2,3] roi:f32[0]{} "
+    "scales:f32[2]{2.0,2.5}",
+    "Resize(mode='nearest', nearest_mode='round_prefer_ceil', "
+    "coordinate_transformation_mode='asymmetric') x:f16[4,6] - - sizes:i64[2]{8,3}",
+    "Resize@10 x:f32[1,1,5,4] s:f32[4]{1.0,1.0,0.5,2.0}");
 CASES(upsample, "Upsample@9(mode='nearest') x:f32[1,2,3,4] scales:f32[4]{1.0,1.0,2.0,3.0}",
       "Upsample@7(mode='linear', scales=[1.0,1.0,2.0,2.0]) x:f32[1,2,3,4]");
 
