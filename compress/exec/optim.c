@@ -78,6 +78,9 @@ int optim_new(const struct optim_param *params, size_t count, const struct optim
                            i);
         }
         o->params[i] = *p;
+        for (uint64_t k = 0; p->mask && k < p->weight->elements; k++)
+            if (!((const uint8_t *)p->mask->data)[k])
+                array_real(p->weight)[k] = 0;
         for (unsigned m = 0; m < o->moments; m++) {
             struct array *moment = array_new(DTYPE_F32, p->weight->rank, p->weight->dims);
             if (!moment)

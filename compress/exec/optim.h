@@ -9,7 +9,8 @@
  *
  * Before that the gradients are multiplied by a scale (1 / number of batches that were added up),
  * their norm over all parameters is taken, and when it is above clip_norm they are shortened to it.
- * A mask keeps weights at zero: where it is 0 the weight, its gradient and its moments are.
+ * A mask keeps weights at zero, from optim_new() on: where it is 0 the weight, its gradient and its
+ * moments are.
  *
  * Updates are cut into fixed tiles over the team, sums are added per tile in order: the result does
  * not depend on the number of threads. Nothing is allocated after optim_new().

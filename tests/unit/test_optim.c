@@ -104,6 +104,7 @@ static void masked_stay_zero(void **state) {
         struct optim_param param = {.weight = r.w, .gradient = r.dw, .mask = &mask};
         struct optim *masked;
         CHECK_OK(optim_new(&param, 1, &options, &masked, &err), &err);
+        CHECK(array_real(r.w)[1] == 0 && array_real(r.w)[3] == 0);
         for (int t = 1; t <= 3; t++) {
             set_gradients(&r, t, 1);
             CHECK_OK(optim_step(masked, 0.1, 1, NULL, NULL, &norm, &err), &err);
