@@ -302,6 +302,12 @@ static void meet_twin(const struct array *array, size_t which, bool is_gradient)
 
 /* ---- inference ---- */
 
+/* Is that what was said? A symbol nobody knows says nothing. */
+static bool says(const struct opcase *c, struct dim dim, int64_t number) {
+    int64_t said = dim_known(dim) ? dim.size : opcase_size(c, dim.symbol);
+    return (!dim_known(dim) && said < 0) || said == number;
+}
+
 static void check_facts(struct opcase *c, enum opcase_telling telling, const char *told) {
     struct err err = ERR_INIT;
     struct fact *facts;
@@ -318,7 +324,7 @@ static void check_facts(struct opcase *c, enum opcase_telling telling, const cha
         bool fits = (type->dtype == DTYPE_NONE || type->dtype == out->dtype) &&
                     (!type->ranked || type->rank == out->rank);
         for (unsigned d = 0; fits && type->ranked && d < out->rank; d++)
-            fits = !dim_known(type->dims[d]) || (uint64_t)type->dims[d].size == out->dims[d];
+            fits = says(c, type->dims[d], (int64_t)out->dims[d]);
         if (!fits)
             fail("inference from %s: output %zu is %s, not %s", told, i,
                  array_describe(out, is, sizeof is),
@@ -328,7 +334,7 @@ static void check_facts(struct opcase *c, enum opcase_telling telling, const cha
         if (facts[i].data)
             same_bits(out, facts[i].data, i, "folded");
         for (uint64_t k = 0; fits && facts[i].partial && k < out->elements; k++)
-            if (dim_known(facts[i].partial[k]) && facts[i].partial[k].size != array_int(out, k))
+            if (!says(c, facts[i].partial[k], array_int(out, k)))
                 fail("inference from %s: element %llu is not %lld", told, (unsigned long long)k,
                      (long long)facts[i].partial[k].size);
     }

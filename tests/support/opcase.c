@@ -424,24 +424,44 @@ void opcase_free(struct opcase *c) {
     *c = (struct opcase){0};
 }
 
-static struct fact tell(const struct opcase *c, size_t i, enum opcase_telling telling) {
-    struct fact fact = {.type = type_of_array(c->in[i])};
+/* A fresh symbol for a size. */
+static int hide(struct opcase *c, struct dim *dim, struct err *err) {
+    uint32_t symbol = symbols_get(c->graph->symbols, NULL);
+    int64_t *sizes = arena_grow(c->arena, c->sizes, &c->size_capacity, symbol + 1, sizeof *sizes);
+    if (!symbol || !sizes)
+        return no_memory(err);
+    while (c->size_count < symbol)
+        sizes[c->size_count++] = -1;
+    sizes[c->size_count++] = dim->size;
+    c->sizes = sizes;
+    *dim = (struct dim){-1, symbol};
+    return 0;
+}
+
+int64_t opcase_size(const struct opcase *c, uint32_t symbol) {
+    return symbol < c->size_count ? c->sizes[symbol] : -1;
+}
+
+static int tell(struct opcase *c, size_t i, enum opcase_telling telling, struct fact *ret,
+                struct err *err) {
+    *ret = (struct fact){.type = type_of_array(c->in[i])};
     switch (telling) {
     case OPCASE_SHAPES:
-        fact.data = c->in_known[i] ? c->in[i] : NULL;
+        ret->data = c->in_known[i] ? c->in[i] : NULL;
         break;
     case OPCASE_CONTENTS:
-        fact.data = c->in[i];
+        ret->data = c->in[i];
         break;
     case OPCASE_SYMBOLS:
-        for (unsigned d = 0; d < fact.type.rank; d++)
-            fact.type.dims[d] = (struct dim){-1, symbols_get(c->graph->symbols, NULL)};
+        for (unsigned d = 0; d < ret->type.rank; d++)
+            if (hide(c, &ret->type.dims[d], err) < 0)
+                return -1;
         break;
     case OPCASE_NOTHING:
-        fact.type.ranked = false;
+        ret->type.ranked = false;
         break;
     }
-    return fact;
+    return 0;
 }
 
 int opcase_facts(struct opcase *c, enum opcase_telling telling, struct fact **ret,
@@ -454,7 +474,8 @@ int opcase_facts(struct opcase *c, enum opcase_telling telling, struct fact **re
     for (size_t i = 0; i < c->in_count; i++) {
         if (!c->in[i])
             continue;
-        facts[i] = tell(c, i, telling);
+        if (tell(c, i, telling, &facts[i], err) < 0)
+            return -1;
         in[i] = &facts[i];
     }
     struct op_infer infer = {c->node, c->graph->symbols, c->arena, in, out};

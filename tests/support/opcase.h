@@ -37,6 +37,8 @@ struct opcase {
     struct array **in;  /* in_count; NULL: not given */
     bool *in_known;     /* its content is written in the text */
     struct array **out; /* out_count, NULL where not wanted; NULL until opcase_infer() */
+    int64_t *sizes;     /* by symbol: what OPCASE_SYMBOLS hides; sizes[0] is unused */
+    size_t size_count, size_capacity;
 };
 
 int opcase_new(const char *text, uint64_t seed, struct opcase *ret, struct err *err);
@@ -52,6 +54,8 @@ enum opcase_telling {
 /* The types of the outputs, out_count of them, in the case's arena. */
 int opcase_facts(struct opcase *opcase, enum opcase_telling telling, struct fact **ret,
                  struct err *err);
+/* What a symbol of OPCASE_SYMBOLS stands for; -1: inference made it. */
+int64_t opcase_size(const struct opcase *opcase, uint32_t symbol);
 /* Makes opcase->out: arrays of the inferred types, their bytes undefined. */
 int opcase_infer(struct opcase *opcase, struct err *err);
 /* The three of them and op_run_node(). */
