@@ -16,8 +16,9 @@
 
 static const struct ctl_verb *const verbs[] = {
     &ctl_compress, &ctl_evaluate, &ctl_inspect, &ctl_recipes, /* here */
-    &ctl_run,      &ctl_push,     &ctl_models,  &ctl_rm,      &ctl_plan,   &ctl_submit, &ctl_watch,
-    &ctl_jobs,     &ctl_cancel,   &ctl_retry,   &ctl_pull,    &ctl_report, &ctl_log,    &ctl_doctor,
+    &ctl_run,      &ctl_push,     &ctl_models,  &ctl_datasets, &ctl_rm,
+    &ctl_plan,     &ctl_submit,   &ctl_watch,   &ctl_jobs,     &ctl_cancel,
+    &ctl_retry,    &ctl_pull,     &ctl_report,  &ctl_log,      &ctl_doctor,
 };
 
 #define VERB_COUNT (sizeof verbs / sizeof verbs[0])

@@ -1,4 +1,4 @@
-/* inspect: what a model is, from its headers. */
+/* inspect: what a model or dataset is, from its headers. */
 #include "compress/base/dirfiles.h"
 #include "compress/formats/format.h"
 #include "compress/recipe/inspect.h"
@@ -54,7 +54,49 @@ static void print_tensors(const struct model *model) {
     }
 }
 
+static void print_arrays(const struct dataset *dataset, uint64_t files) {
+    char text[80], bytes[32];
+    print_row("kind", dataset_kind_name(dataset_kind(dataset)));
+    snprintf(text, sizeof text, "%" PRIu64, dataset_samples(dataset));
+    print_row("samples", text);
+    snprintf(text, sizeof text, "%s in %" PRIu64 " file%s",
+             term_bytes(dataset_bytes(dataset), bytes, sizeof bytes), files, files == 1 ? "" : "s");
+    print_row("size", text);
+    for (size_t i = 0; i < dataset_array_count(dataset); i++) {
+        const struct dataset_array *a = dataset_array(dataset, i);
+        struct array shape;
+        if (array_shape(&shape, a->dtype, a->rank, a->dims, NULL) == 0)
+            print_row(a->name, array_describe(&shape, text, sizeof text));
+    }
+}
+
+static int inspect_set(const struct ctl_call *call) {
+    struct err err = ERR_INIT;
+    struct resolver *files = NULL;
+    struct dataset *dataset = NULL;
+    bool json = ctl_flag(call, "json");
+    int code = CTL_DONE;
+    if (dirfiles_open(call->args[0], true, &files, &err) < 0 ||
+        dataset_open(files, &dataset, &err) < 0) {
+        code = ctl_fail(&err, NULL, json, false);
+    } else if (json) {
+        char *text = inspect_dataset_json(dataset, NULL);
+        if (text)
+            puts(text);
+        else
+            code = CTL_FAILED;
+        free(text);
+    } else {
+        print_arrays(dataset, files->count);
+    }
+    dataset_free(dataset);
+    resolver_close(files);
+    return code;
+}
+
 static int run(const struct ctl_call *call) {
+    if (ctl_flag(call, "dataset"))
+        return inspect_set(call);
     struct err err = ERR_INIT;
     struct resolver *files = NULL;
     struct model *model = NULL;
@@ -84,6 +126,7 @@ out:
 }
 
 static const struct ctl_option options[] = {
+    {.name = "dataset", .kind = CTL_FLAG, .doc = "PATH is a dataset: say which arrays it holds."},
     {.name = "tensors",
      .letter = 't',
      .kind = CTL_FLAG,
@@ -93,7 +136,7 @@ static const struct ctl_option options[] = {
 const struct ctl_verb ctl_inspect = {
     .name = "inspect",
     .args = "PATH",
-    .doc = "Say what a model file or folder holds.",
+    .doc = "Say what a model or dataset, a file or folder, holds.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .min_args = 1,

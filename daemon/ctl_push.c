@@ -1,13 +1,14 @@
 /*
- * push: a model file or folder → a name on the server.
+ * push: a model or dataset, a file or folder → a name on the server.
  *
  * Each file goes up as a blob under its own digest and is skipped when the server has it, so a push
  * that was broken off goes on where it stopped, and a folder that changed a little costs little.
- * Then one request makes the model of the blobs.
+ * Then one request makes the model or dataset of the blobs.
  */
 #include "compress/base/dirfiles.h"
 #include "compress/base/jbuf.h"
 #include "compress/base/limits.h"
+#include "compress/exec/dataset.h"
 #include "compress/formats/format.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
@@ -111,8 +112,15 @@ static int each_file(struct push *push, struct resolver *files, struct digest *d
     return 0;
 }
 
-static char *model_body(const char *name, const struct resolver *files,
-                        const struct digest *digests) {
+static const char *kind_of(const struct push_what *what) {
+    return what->dataset ? "dataset" : "model";
+}
+
+static const char *collection_of(const struct push_what *what) {
+    return what->dataset ? "/v1/datasets" : "/v1/models";
+}
+
+static char *body_of(const char *name, const struct resolver *files, const struct digest *digests) {
     struct jbuf b;
     jbuf_init(&b);
     jbuf_object(&b);
@@ -151,11 +159,11 @@ static const char name_letters[] =
 /* "tiny-llama" of "models/tiny-llama/", "model.gguf" of a file; what no name may hold becomes '-',
  * one for each character. */
 static const char *name_of(struct arena *arena, const char *path) {
-    char *real = strspn(path, "./") == strlen(path) ? realpath(path, NULL) : NULL; /* "." */
+    char *resolved = strspn(path, "./") == strlen(path) ? realpath(path, NULL) : NULL; /* "." */
     size_t len;
-    const char *part = last_part(real ? real : path, &len);
+    const char *part = last_part(resolved ? resolved : path, &len);
     char *name = arena_strndup(arena, part, len);
-    free(real);
+    free(resolved);
     char *to = name;
     for (const char *c = name; c && *c; c++)
         if (((unsigned char)*c & 0xc0) != 0x80)
@@ -166,7 +174,7 @@ static const char *name_of(struct arena *arena, const char *path) {
         name++;
     if (name && strlen(name) > NAME_MAX_BYTES)
         name[NAME_MAX_BYTES] = 0;
-    return name && *name ? name : "model";
+    return name && *name ? name : NULL;
 }
 
 static int check_name(const char *name, struct err *err) {
@@ -181,8 +189,8 @@ static int check_name(const char *name, struct err *err) {
 }
 
 /* Do the server's files have these paths and sizes? Their digests are compared by the server. */
-static bool looks_same(const struct json_t *model, const struct resolver *files) {
-    struct json_t *theirs = json_get(model, "files");
+static bool looks_same(const struct json_t *there, const struct resolver *files) {
+    struct json_t *theirs = json_get(there, "files");
     if (json_array_len(theirs) != files->count)
         return false;
     for (size_t i = 0; i < files->count; i++) {
@@ -201,63 +209,76 @@ static bool looks_same(const struct json_t *model, const struct resolver *files)
     return true;
 }
 
-static int look_at_name(struct session *session, const char *name, bool replace,
+static int look_at_name(struct session *session, const struct push_what *what,
                         const struct resolver *files, struct err *err) {
     struct client_answer answer = {0};
-    struct json_t *model = NULL;
-    int result = client_call(session->client, "GET", session_path(session, "/v1/models", name, ""),
-                             NULL, &answer, err);
+    struct json_t *there = NULL;
+    int result =
+        client_call(session->client, "GET",
+                    session_path(session, collection_of(what), what->name, ""), NULL, &answer, err);
     if (result == 0 && answer.status != 200 && client_problem(&answer, NULL, err) < 0) {
         if (err->code == ERR_NOT_FOUND)
             err_clear(err); /* free */
         else
             result = -1;
-    } else if (result == 0 && !replace &&
-               (jspec_parse(answer.body, answer.len, &model, NULL) < 0 ||
-                !looks_same(model, files))) {
+    } else if (result == 0 && !what->replace &&
+               (jspec_parse(answer.body, answer.len, &there, NULL) < 0 ||
+                !looks_same(there, files))) {
         result = err_set(err, ERR_NAME_TAKEN,
                          "the name %s stands for other files on the server (--replace moves it, "
                          "--name takes another)",
-                         name);
+                         what->name);
     }
-    jspec_free(model);
+    jspec_free(there);
     client_answer_free(&answer);
     return result;
 }
 
-int step_look(struct session *session, const char *path, const char *name, bool replace,
-              const char **ret_name) {
+/* From the headers: is it what it is said to be? */
+static int look_at_files(const struct push_what *what, struct resolver *files, struct err *err) {
+    struct model *model = NULL;
+    struct dataset *dataset = NULL;
+    int result =
+        what->dataset ? dataset_open(files, &dataset, err) : format_open(files, &model, err);
+    dataset_free(dataset);
+    model_free(model);
+    return result;
+}
+
+int step_look(struct session *session, struct push_what *what) {
     struct err err = ERR_INIT;
     struct resolver *files = NULL;
-    struct model *model = NULL;
-    const char *used = name ? name : name_of(session->arena, path);
-    int result = check_name(used, &err);
+    bool given = what->name != NULL;
+    if (!given)
+        what->name = name_of(session->arena, what->path);
+    if (!what->name)
+        what->name = kind_of(what);
+    int result = check_name(what->name, &err);
     if (result == 0)
-        result = dirfiles_open(path, true, &files, &err);
+        result = dirfiles_open(what->path, true, &files, &err);
     if (result == 0)
-        result = look_at_name(session, used, replace, files, &err);
+        result = look_at_name(session, what, files, &err);
     if (result == 0)
-        result = format_open(files, &model, &err);
-    model_free(model);
+        result = look_at_files(what, files, &err);
     resolver_close(files);
     if (result < 0)
         return session_fail(session, &err, false);
     size_t len;
-    const char *part = last_part(path, &len);
-    if (!name && session->term && (strlen(used) != len || strncmp(used, part, len) != 0))
-        term_line(session->term, "%.*s goes to the server as %s", (int)len, part, used);
-    *ret_name = used;
+    const char *part = last_part(what->path, &len);
+    if (!given && session->term &&
+        (strlen(what->name) != len || strncmp(what->name, part, len) != 0))
+        term_line(session->term, "%.*s goes to the server as %s", (int)len, part, what->name);
     return CTL_DONE;
 }
 
-int step_push(struct session *session, const char *path, const char *name, bool replace) {
+int step_push(struct session *session, const struct push_what *what) {
     struct err err = ERR_INIT;
     struct resolver *files = NULL;
     struct digest *digests = NULL;
     struct push push = {.session = session};
     char *body = NULL, *text = NULL;
     int code = CTL_DONE;
-    if (dirfiles_open(path, true, &files, &err) < 0)
+    if (dirfiles_open(what->path, true, &files, &err) < 0)
         goto fail;
     digests = calloc(files->count, sizeof *digests);
     if (!digests) {
@@ -275,19 +296,21 @@ int step_push(struct session *session, const char *path, const char *name, bool 
         goto fail;
     if (session->term)
         term_clear(session->term);
-    body = model_body(name, files, digests);
+    body = body_of(what->name, files, digests);
     if (!body) {
         err_set(&err, ERR_NO_MEMORY, "no memory for a request");
         goto fail;
     }
-    code = session_json(session, "POST", replace ? "/v1/models?replace=true" : "/v1/models", body,
-                        NULL, &text);
+    char address[64];
+    snprintf(address, sizeof address, "%s%s", collection_of(what),
+             what->replace ? "?replace=true" : "");
+    code = session_json(session, "POST", address, body, NULL, &text);
     if (code == CTL_DONE && session->json)
-        session_print_event("model", text);
+        session_print_event(kind_of(what), text);
     else if (code == CTL_DONE && !session->quiet) {
         char size[32];
-        printf("model %s: %zu file%s, %s\n", name, files->count, files->count == 1 ? "" : "s",
-               term_bytes(total, size, sizeof size));
+        printf("%s %s: %zu file%s, %s\n", kind_of(what), what->name, files->count,
+               files->count == 1 ? "" : "s", term_bytes(total, size, sizeof size));
     }
     goto out;
 fail:
@@ -307,13 +330,15 @@ out:
 static int run(const struct ctl_call *call) {
     struct session session;
     int code = session_open(call, &session);
-    const char *path = call->args[0], *name = NULL;
-    bool replace = ctl_flag(call, "replace");
+    struct push_what what = {.path = call->args[0],
+                             .name = ctl_text(call, "name"),
+                             .replace = ctl_flag(call, "replace"),
+                             .dataset = ctl_flag(call, "dataset")};
     session_catch_signals();
     if (code == CTL_DONE)
-        code = step_look(&session, path, ctl_text(call, "name"), replace, &name);
+        code = step_look(&session, &what);
     if (code == CTL_DONE)
-        code = step_push(&session, path, name, replace);
+        code = step_push(&session, &what);
     session_close(&session);
     return code;
 }
@@ -324,6 +349,9 @@ static const struct ctl_option options[] = {
      .kind = CTL_TEXT,
      .value = "NAME",
      .doc = "Name on the server; default: the last part of PATH."},
+    {.name = "dataset",
+     .kind = CTL_FLAG,
+     .doc = "PATH is a dataset: .npz, .safetensors or .npy, or a folder of them."},
     {.name = "replace", .kind = CTL_FLAG, .doc = "Move the name if it stands for other files."},
     CTL_SERVER_OPTIONS,
 };
@@ -331,7 +359,7 @@ static const struct ctl_option options[] = {
 const struct ctl_verb ctl_push = {
     .name = "push",
     .args = "PATH",
-    .doc = "Upload a model file or folder to the server.",
+    .doc = "Upload a model or dataset, a file or folder, to the server.",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .min_args = 1,

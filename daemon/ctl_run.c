@@ -12,12 +12,15 @@ static int check_out(struct session *session) {
 }
 
 /* Everything that can be refused is refused before the model is read and sent. */
-static int check_all(struct session *session, const char **ret_name) {
+static int check_all(struct session *session, struct push_what *model) {
     const struct ctl_call *call = session->call;
+    const char *dataset = ctl_text(call, "dataset");
     int code = check_out(session);
     if (code == CTL_DONE)
-        code = step_look(session, call->args[0], ctl_text(call, "name"), ctl_flag(call, "replace"),
-                         ret_name);
+        code = step_look(session, model);
+    if (code == CTL_DONE && dataset)
+        code = session_json(session, "GET", session_path(session, "/v1/datasets", dataset, ""),
+                            NULL, NULL, NULL);
     return code == CTL_DONE ? step_check_recipe(session, ctl_text(call, "recipe")) : code;
 }
 
@@ -45,6 +48,7 @@ static int submit(struct session *session, const char *model, const char **ret_i
     const struct ctl_call *call = session->call;
     const struct submit_options options = {
         .labels = ctl_text(call, "label"),
+        .dataset = ctl_text(call, "dataset"),
         .priority = ctl_number(call, "priority", -1),
         .requantize = ctl_flag(call, "requantize"),
         .typed = true,
@@ -57,15 +61,18 @@ static int submit(struct session *session, const char *model, const char **ret_i
 
 static int run(const struct ctl_call *call) {
     struct session session;
-    const char *model = NULL, *id = NULL, *out = ctl_text(call, "output");
+    struct push_what model = {.path = call->args[0],
+                              .name = ctl_text(call, "name"),
+                              .replace = ctl_flag(call, "replace")};
+    const char *id = NULL, *out = ctl_text(call, "output");
     int code = session_open(call, &session);
     session_catch_signals();
     if (code == CTL_DONE)
         code = check_all(&session, &model);
     if (code == CTL_DONE)
-        code = step_push(&session, call->args[0], model, ctl_flag(call, "replace"));
+        code = step_push(&session, &model);
     if (code == CTL_DONE)
-        code = submit(&session, model, &id);
+        code = submit(&session, model.name, &id);
     if (code == CTL_DONE) {
         code = step_watch(&session, id);
         if (session_stopped())
@@ -102,6 +109,10 @@ static const struct ctl_option options[] = {
      .value = "NAME",
      .doc = "Name on the server."},
     {.name = "replace", .kind = CTL_FLAG, .doc = "Move the name if it stands for other files."},
+    {.name = "dataset",
+     .kind = CTL_TEXT,
+     .value = "DATASET",
+     .doc = "What the job calibrates and measures with; see push --dataset."},
     {.name = "requantize", .kind = CTL_FLAG, .doc = "Accept a model that is already quantized."},
     {.name = "label",
      .letter = 'l',

@@ -75,18 +75,25 @@ void session_print_event(const char *type, const char *json);
 void session_catch_signals(void);
 bool session_stopped(void);
 
+/* What a push sends, and under which name. */
+struct push_what {
+    const char *path;
+    const char *name; /* NULL: the path's last part, made a name that the server takes */
+    bool replace;
+    bool dataset; /* else a model */
+};
 /* What can be said of a push before a byte is read or sent: the server is there and lets us in, the
- * name is good and free (or stands for files of these sizes, or `replace`), the model's headers
- * make sense. name: NULL takes the path's last part, made a name that the server takes. The name to
- * use is in *ret_name (arena). */
-int step_look(struct session *session, const char *path, const char *name, bool replace,
-              const char **ret_name);
-int step_push(struct session *session, const char *path, const char *name, bool replace);
+ * name is good and free (or stands for files of these sizes, or `replace`), the headers make sense.
+ * Sets what->name (arena) when it is NULL. */
+int step_look(struct session *session, struct push_what *what);
+/* Needs a name. */
+int step_push(struct session *session, const struct push_what *what);
 struct submit_options {
     bool typed; /* --json: print {"type":"job","data":…} instead of the job alone */
     const char *job_name;
-    const char *labels; /* "k=v,k=v" or NULL */
-    long priority;      /* -1: default */
+    const char *labels;  /* "k=v,k=v" or NULL */
+    const char *dataset; /* its name on the server, or NULL */
+    long priority;       /* -1: default */
     bool requantize;
 };
 /* recipe: a preset or saved name, a file, or JSON. *ret_id in the arena. */

@@ -106,6 +106,8 @@ char *submit_body(struct session *session, const char *model, const char *recipe
     }
     jspec_free(checked);
     jbuf_kv_raw(&b, "recipe", value);
+    if (options->dataset)
+        jbuf_kv_string(&b, "dataset", options->dataset);
     if (options->job_name)
         jbuf_kv_string(&b, "name", options->job_name);
     if (options->priority >= 0)
@@ -161,6 +163,7 @@ static struct submit_options options_of(const struct ctl_call *call) {
     return (struct submit_options){
         .job_name = ctl_text(call, "name"),
         .labels = ctl_text(call, "label"),
+        .dataset = ctl_text(call, "dataset"),
         .priority = ctl_number(call, "priority", -1),
         .requantize = ctl_flag(call, "requantize"),
     };
@@ -244,6 +247,10 @@ static const struct ctl_option submit_options[] = {
      .kind = CTL_TEXT,
      .value = "K=V[,K=V]",
      .doc = "Labels to find the job by."},
+    {.name = "dataset",
+     .kind = CTL_TEXT,
+     .value = "DATASET",
+     .doc = "What the job calibrates and measures with; see push --dataset."},
     {.name = "priority",
      .kind = CTL_NUMBER,
      .value = "0-9",

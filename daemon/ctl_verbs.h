@@ -15,6 +15,7 @@ extern const struct ctl_verb ctl_recipes;
 /* Work of a server. */
 extern const struct ctl_verb ctl_push;
 extern const struct ctl_verb ctl_models;
+extern const struct ctl_verb ctl_datasets;
 extern const struct ctl_verb ctl_rm;
 extern const struct ctl_verb ctl_plan;
 extern const struct ctl_verb ctl_submit;

@@ -168,6 +168,27 @@ def slips_are_answered_with_what_was_meant(s):
     s.equal(tool(s, "models", "my-llama", "--json")[1].count("\n"), 1, "or on one line")
     s.check(tool(s, "help", "pull")[1].startswith("usage: compressctl pull"), "help VERB helps")
     s.check(tool(s, "version")[1].startswith("compressctl "), "version is a verb as well")
+    digits = s.dir / "digits.npz"
+    digits.write_bytes(tiny.digits())
+    got, said, errors = tool(s, "push", "--dataset", digits, "--name", "digits")
+    s.check(got == DONE and said.startswith("dataset digits: 1 file"), "a dataset is pushed",
+            said + errors)
+    got, said, errors = tool(s, "push", "--dataset", s.dir / "early.safetensors", "-n", "digits")
+    s.check(got == REFUSED and "stands for other files" in errors, "its name is taken",
+            said + errors)
+    s.check("digits" in tool(s, "datasets")[1] and "arrays" in tool(s, "datasets")[1], "listed")
+    s.equal(json.loads(tool(s, "datasets", "digits")[1])["samples"], 6, "and shown")
+    said = tool(s, "inspect", "--dataset", digits)[1]
+    s.check("u8[6,2,2]" in said and "i64[6]" in said, "inspected without a server", said)
+    s.equal(json.loads(tool(s, "inspect", "--dataset", digits, "--json")[1])["kind"], "arrays",
+            "for programs too")
+    got, _, errors = tool(s, "submit", "my-llama", "int8", "--dataset", "digit")
+    s.check(got == REFUSED and "there is no dataset digit" in errors, "a slip in its name", errors)
+    with_data = json.loads(tool(s, "submit", "my-llama", "int8", "--dataset", "digits",
+                                "--json")[1])
+    s.equal(with_data["dataset"], "digits", "a job is given it")
+    s.wait(with_data["id"])
+    s.equal(tool(s, "rm", "--dataset", "digits")[1], "dataset digits is gone\n", "and it goes")
     got, said, _ = tool(s, "rm", "--job", job, "--json")
     s.equal((got, json.loads(said)), (DONE, {"deleted": "job", "name": job}), "a job is removed")
     s.equal(s.get(f"/v1/jobs/{job}").status, 404, "and is gone")
