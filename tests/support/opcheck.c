@@ -13,9 +13,14 @@ static void run(const char *text, struct opcase *ret) {
 }
 
 void opcheck_numbers(const char *text, double tolerance, const double *want, size_t count) {
+    opcheck_output(text, 0, tolerance, want, count);
+}
+
+void opcheck_output(const char *text, size_t which, double tolerance, const double *want,
+                    size_t count) {
     struct opcase c;
     run(text, &c);
-    const struct array *out = c.out[0];
+    const struct array *out = c.out[which];
     if (out->elements != count)
         fail_msg("%s: %llu elements, not %zu", text, (unsigned long long)out->elements, count);
     for (size_t i = 0; i < count; i++) {
@@ -23,7 +28,8 @@ void opcheck_numbers(const char *text, double tolerance, const double *want, siz
         bool same = got == want[i] || (isnan(got) && isnan(want[i])) ||
                     fabs(got - want[i]) <= tolerance * fmax(1, fabs(want[i]));
         if (!same)
-            fail_msg("%s: element %zu is %.9g, not %.9g", text, i, got, want[i]);
+            fail_msg("%s: element %zu of output %zu is %.9g, not %.9g", text, i, which, got,
+                     want[i]);
     }
     opcase_free(&c);
 }

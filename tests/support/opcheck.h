@@ -13,6 +13,12 @@
     opcheck_numbers((text), (tolerance), (const double[]){__VA_ARGS__}, \
                     sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
 void opcheck_numbers(const char *text, double tolerance, const double *want, size_t count);
+/* The same of output `out`. */
+#define OPCHECK_OUT(text, out, tolerance, ...)                                \
+    opcheck_output((text), (out), (tolerance), (const double[]){__VA_ARGS__}, \
+                   sizeof((const double[]){__VA_ARGS__}) / sizeof(double))
+void opcheck_output(const char *text, size_t out, double tolerance, const double *want,
+                    size_t count);
 /* Output `out` is "f32[2,3]". */
 void opcheck_type(const char *text, size_t out, const char *want);
 /* The case is refused, when it is made, inferred or run, with this code and these words. */
