@@ -97,6 +97,12 @@
     /* op_quant.c: quantized values */                            \
     /* op_qlinear.c: quantized products */                        \
     /* op_loss.c: losses */                                       \
+    X(softmax_ce)                                                 \
+    X(nll)                                                        \
+    X(cross_entropy)                                              \
+    X(kl_divergence)                                              \
+    X(mean_squared_error)                                         \
+    X(cosine_loss)                                                \
     /* op_control.c: control flow */                              \
     X(if)
 /* clang-format on */

@@ -442,3 +442,29 @@ CASES(log_softmax, "LogSoftmax x:f32[3,5]", "LogSoftmax(axis=1) x:f32[2,3,4]~(-3
       "LogSoftmax@11(axis=1) x:f32[2,3,4]");
 CASES(hardmax, "Hardmax x:f32[3,5]", "Hardmax(axis=0) x:f32[3,5]",
       "Hardmax@11(axis=1) x:f32[2,3,4]");
+
+/* op_loss.c: losses */
+CASES(softmax_ce, "SoftmaxCrossEntropyLoss f32[5,7] i64[5]~(0,6) -> 2",
+      "SoftmaxCrossEntropyLoss(reduction='sum') f32[2,3,4,5] i32[2,4,5]~(0,2) f32[3]{0.5,2.0,1.0}",
+      "SoftmaxCrossEntropyLoss(reduction='none', ignore_index=1) f32[5,4,3] i64[5,3]~(0,3) -> 2",
+      "SoftmaxCrossEntropyLoss@12(ignore_index=-1) f32[6,4] i64[6]{-1,0,3,-1,2,1} f32[4]{2.0}",
+      "SoftmaxCrossEntropyLoss f32[3001,5]~(-9,9) i64[3001]~(0,4) -> -,1",
+      "SoftmaxCrossEntropyLoss f32[0,4] i64[0]", "SoftmaxCrossEntropyLoss f16[4,5] i64[4]");
+CASES(
+    nll, "NegativeLogLikelihoodLoss f32[5,7]~(-4,0) i64[5]~(0,6)",
+    "NegativeLogLikelihoodLoss@12(reduction='none') f32[2,3,4]~(-4,0) i32[2,4]~(0,2)",
+    "NegativeLogLikelihoodLoss(reduction='sum') f32[5,4] i64[5] f32[4]{0.5,2.0,1.0,0.0}",
+    "NegativeLogLikelihoodLoss(ignore_index=2) f32[3001,5] i64[3001] f32[5]{2.0,1.0,1.0,1.0,3.0}");
+CASES(cross_entropy, "compressd::CrossEntropy f32[2,5,7]~(-5,5) i64[2,5]~(0,6) -> 2",
+      "compressd::CrossEntropy(ignore_index=2) f32[997,11] i32[997]~(0,10) -> 2",
+      "compressd::CrossEntropy f32[7] i64[]{3}", "compressd::CrossEntropy f32[3,5000] i64[3]");
+CASES(kl_divergence, "compressd::KLDivergence f32[2,5,7]~(-3,3) f32[2,5,7]~(-3,3)",
+      "compressd::KLDivergence(temperature=2.5) f32[997,11] f32[997,11]",
+      "compressd::KLDivergence(temperature=0.5) f32[7] f32[7]",
+      "compressd::KLDivergence f32[0,3] f32[0,3]");
+CASES(mean_squared_error, "compressd::MeanSquaredError f32[2,5,7] f32[2,5,7]",
+      "compressd::MeanSquaredError f32[9973] f32[9973]", "compressd::MeanSquaredError f32[] f32[]",
+      "compressd::MeanSquaredError f32[0] f32[0]");
+CASES(cosine_loss, "compressd::CosineLoss f32[2,5,7] f32[2,5,7]",
+      "compressd::CosineLoss f32[1999,5] f32[1999,5]", "compressd::CosineLoss f32[7] f32[7]",
+      "compressd::CosineLoss f32[2,3]{0.0} f32[2,3]");
