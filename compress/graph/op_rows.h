@@ -92,6 +92,8 @@
     X(log_softmax)                                                \
     X(hardmax)                                                    \
     /* op_attn.c: attention */                                    \
+    X(attention)                                                  \
+    X(multi_head_attention)                                       \
     /* op_rope.c: rotary position */                              \
     /* op_rnn.c: recurrent networks */                            \
     /* op_quant.c: quantized values */                            \

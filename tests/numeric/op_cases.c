@@ -468,3 +468,29 @@ CASES(mean_squared_error, "compressd::MeanSquaredError f32[2,5,7] f32[2,5,7]",
 CASES(cosine_loss, "compressd::CosineLoss f32[2,5,7] f32[2,5,7]",
       "compressd::CosineLoss f32[1999,5] f32[1999,5]", "compressd::CosineLoss f32[7] f32[7]",
       "compressd::CosineLoss f32[2,3]{0.0} f32[2,3]");
+
+/* op_attn.c: attention */
+CASES(attention, "Attention f32[2,3,5,4] f32[2,3,7,4] f32[2,3,7,6]",
+      "Attention(q_num_heads=4, kv_num_heads=2, scale=0.7) f32[2,5,12] f32[2,7,6] f32[2,7,10]",
+      "Attention(is_causal=1) f32[1,2,70,3] f32[1,1,70,3] f32[1,1,70,2]",
+      "Attention(softcap=0.8) f32[1,2,67,3] f32[1,2,300,3] f32[1,2,300,2] f32[300]",
+      "Attention(is_causal=1) f32[2,2,3,4] f32[2,1,3,4] f32[2,1,3,5] f32[2,1,3,7] f32[2,1,4,4] "
+      "f32[2,1,4,5] -> 3",
+      "Attention f32[2,3,5,4] f32[2,3,7,4] f32[2,3,7,6] f32[3,1,7]",
+      "Attention f32[2,3,66,4] f32[2,3,7,4] f32[2,3,7,6] f32[66,5]",
+      "Attention(is_causal=1) f32[1,2,5,4] f32[1,2,5,4] f32[1,2,5,6] "
+      "bool[3]{1,0,1}",
+      "Attention(qk_matmul_output_mode=0, softcap=0.8) f32[1,2,5,4] f32[1,1,6,4] f32[1,1,6,3] -> 4",
+      "Attention(qk_matmul_output_mode=1, softcap=0.8) f32[1,2,5,4] f32[1,1,6,4] f32[1,1,6,3] "
+      "f32[5,6] -> 1,-,-,1",
+      "Attention(qk_matmul_output_mode=2, softcap=0.8) f32[1,2,5,4] f32[1,1,6,4] f32[1,1,6,3] "
+      "f32[5,6] -> 4",
+      "Attention(qk_matmul_output_mode=3, is_causal=1) f32[1,2,5,4] f32[1,1,6,4] f32[1,1,6,3] "
+      "f32[5,6] -> 4",
+      "Attention f16[1,2,5,4] f16[1,2,6,4] f16[1,2,6,3]",
+      "Attention f32[1,2,0,4] f32[1,2,6,4] f32[1,2,6,3]");
+CASES(multi_head_attention,
+      "com.microsoft::MultiHeadAttention(num_heads=2) f32[2,5,8] f32[2,7,8] f32[2,7,6]",
+      "com.microsoft::MultiHeadAttention(num_heads=2, unidirectional=1, scale=0.4) f32[2,3,8] "
+      "f32[2,3,8] f32[2,3,6] - - f32[1,2,3,7] f32[2,2,4,4] f32[2,2,4,3] -> 3",
+      "com.microsoft::MultiHeadAttention(num_heads=2) f32[2,5,8] f32[2,2,7,4] f32[2,2,7,3]");
