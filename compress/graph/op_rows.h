@@ -95,6 +95,8 @@
     X(attention)                                                  \
     X(multi_head_attention)                                       \
     /* op_rope.c: rotary position */                              \
+    X(rotary_embedding)                                           \
+    X(rotary_embedding_ms)                                        \
     /* op_rnn.c: recurrent networks */                            \
     /* op_quant.c: quantized values */                            \
     /* op_qlinear.c: quantized products */                        \

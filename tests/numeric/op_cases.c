@@ -494,3 +494,16 @@ CASES(multi_head_attention,
       "com.microsoft::MultiHeadAttention(num_heads=2, unidirectional=1, scale=0.4) f32[2,3,8] "
       "f32[2,3,8] f32[2,3,6] - - f32[1,2,3,7] f32[2,2,4,4] f32[2,2,4,3] -> 3",
       "com.microsoft::MultiHeadAttention(num_heads=2) f32[2,5,8] f32[2,2,7,4] f32[2,2,7,3]");
+
+/* op_rope.c: rotary position */
+CASES(rotary_embedding, "RotaryEmbedding f32[2,3,5,8] f32[9,4]{0.5} f32[9,4]{0.25} i64[2,5]~(0,8)",
+      "RotaryEmbedding(interleaved=1, rotary_embedding_dim=4) f32[2,3,5,8] f32[2,5,2]{0.5} "
+      "f32[2,5,2]{-0.25}",
+      "RotaryEmbedding(num_heads=2) f32[2,5,12] f32[9,3]{0.5} f32[9,3]{0.25} i64[2,5]~(0,8)",
+      "RotaryEmbedding(num_heads=3, rotary_embedding_dim=2) f32[1,2000,12] f32[7,1]{0.5} "
+      "f32[7,1]{0.25} i64[1,2000]~(0,6)",
+      "RotaryEmbedding f16[1,2,3,4] f16[4,2]{0.5} f16[4,2]{0.25} i64[1,3]");
+CASES(rotary_embedding_ms,
+      "com.microsoft::RotaryEmbedding f32[2,5,12] i64[2,5]~(0,8) f32[9,3]{0.5} f32[9,3]{0.25}",
+      "com.microsoft::RotaryEmbedding(num_heads=3, rotary_embedding_dim=2, interleaved=1) "
+      "f32[2,3,5,4] i64[1]{3} f32[9,1]{0.5} f32[9,1]{0.25}");
