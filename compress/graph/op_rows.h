@@ -99,6 +99,9 @@
     X(rotary_embedding_ms)                                        \
     /* op_rnn.c: recurrent networks */                            \
     /* op_quant.c: quantized values */                            \
+    X(quantize_linear)                                            \
+    X(dequantize_linear)                                          \
+    X(dynamic_quantize_linear)                                    \
     /* op_qlinear.c: quantized products */                        \
     /* op_loss.c: losses */                                       \
     X(softmax_ce)                                                 \

@@ -507,3 +507,22 @@ CASES(rotary_embedding_ms,
       "com.microsoft::RotaryEmbedding f32[2,5,12] i64[2,5]~(0,8) f32[9,3]{0.5} f32[9,3]{0.25}",
       "com.microsoft::RotaryEmbedding(num_heads=3, rotary_embedding_dim=2, interleaved=1) "
       "f32[2,3,5,4] i64[1]{3} f32[9,1]{0.5} f32[9,1]{0.25}");
+
+/* op_quant.c: quantized values */
+CASES(quantize_linear, "QuantizeLinear f32[3,5]~(-9,9) f32[]{0.1} i8[]{3}",
+      "QuantizeLinear@10 f32[101,203]~(-9,9) f32[]{0.1} u8[]{128}",
+      "QuantizeLinear@13(axis=-2) f32[3,5,4]~(-9,9) f32[5]{0.1} u8[5]~(0,200)",
+      "QuantizeLinear(axis=0, block_size=3) f32[7,4]~(-9,9) f32[3,4]{0.1} i4[3,4]",
+      "QuantizeLinear(output_dtype=4, axis=0) f32[3,5]~(0,9) f32[3]{0.1}",
+      "QuantizeLinear f32[2,3]~(-9,9) f32[1]{0.1}", "QuantizeLinear f16[5]~(-9,9) f16[]{0.125}",
+      "QuantizeLinear(saturate=0) f32[7]~(-900,900) f32[]{0.5} f8_e4m3[]{0}",
+      "QuantizeLinear@19 f32[7]~(-9,9) f32[]{0.5} f8_e5m2fnuz[]{0}", "QuantizeLinear f32[0] f32[]");
+CASES(dequantize_linear, "DequantizeLinear i8[3,5]~(-128,127) f32[]{0.1} i8[]{3}",
+      "DequantizeLinear@10 u8[101,203]~(0,255) f32[]{0.1} u8[]{128}",
+      "DequantizeLinear@13(axis=-1) i8[3,5]~(-128,127) f32[5] i8[5]",
+      "DequantizeLinear(axis=1, block_size=2) u4[3,5]~(0,15) f32[3,3] u4[3,3]",
+      "DequantizeLinear(output_dtype=10) i16[3,5]~(-999,999) f32[]",
+      "DequantizeLinear i32[4]~(-999,999) f16[]{0.125}", "DequantizeLinear f8_e5m2[7] f32[]{0.5}");
+CASES(dynamic_quantize_linear, "DynamicQuantizeLinear f32[3,5]~(-3,9) -> 3",
+      "DynamicQuantizeLinear f32[101,403]~(-3,9) -> 3", "DynamicQuantizeLinear f32[0] -> 3",
+      "DynamicQuantizeLinear f32[7]~(1,2) -> 1,-,1");
