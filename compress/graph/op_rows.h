@@ -103,6 +103,11 @@
     X(dequantize_linear)                                          \
     X(dynamic_quantize_linear)                                    \
     /* op_qlinear.c: quantized products */                        \
+    X(matmul_integer)                                             \
+    X(qlinear_matmul)                                             \
+    X(conv_integer)                                               \
+    X(qlinear_conv)                                               \
+    X(matmul_nbits)                                               \
     /* op_loss.c: losses */                                       \
     X(softmax_ce)                                                 \
     X(nll)                                                        \

@@ -526,3 +526,37 @@ CASES(dequantize_linear, "DequantizeLinear i8[3,5]~(-128,127) f32[]{0.1} i8[]{3}
 CASES(dynamic_quantize_linear, "DynamicQuantizeLinear f32[3,5]~(-3,9) -> 3",
       "DynamicQuantizeLinear f32[101,403]~(-3,9) -> 3", "DynamicQuantizeLinear f32[0] -> 3",
       "DynamicQuantizeLinear f32[7]~(1,2) -> 1,-,1");
+
+/* op_qlinear.c: quantized products */
+CASES(matmul_integer, "MatMulInteger u8[3,5]~(0,255) i8[5,4]~(-128,127)",
+      "MatMulInteger u8[2,3,5]~(0,255) u8[5,4]~(0,255) u8[]{7} u8[4]~(0,255)",
+      "MatMulInteger i8[129,600]~(-128,127) u8[600,131]~(0,255) i8[129]~(-9,9) u8[]{128}",
+      "MatMulInteger i8[2,1,3,5]~(-128,127) i8[4,5,2]~(-128,127) i8[1]{-3}",
+      "MatMulInteger u8[5]~(0,255) u8[5,4]~(0,255)", "MatMulInteger u8[3,5]~(0,255) u8[5]~(0,255)",
+      "MatMulInteger u8[2,0] u8[0,3]");
+CASES(qlinear_matmul,
+      "QLinearMatMul u8[3,5]~(0,255) f32[]{0.1} u8[]{128} i8[5,4]~(-128,127) f32[4]{0.05} "
+      "i8[4]~(-3,3) f32[]{0.2} u8[]{100}",
+      "QLinearMatMul i8[2,130,300]~(-128,127) f32[]{0.01} i8[]{3} i8[300,3]~(-128,127) f32[]{0.05} "
+      "i8[]{0} f32[]{0.5} i8[]{-5}");
+CASES(conv_integer, "ConvInteger u8[2,3,5,6]~(0,255) u8[4,3,3,2]~(0,255) u8[]{9} u8[4]~(0,255)",
+      "ConvInteger(pads=[1,2,0,1], strides=[2,1], dilations=[1,2]) u8[1,2,7,8]~(0,255) "
+      "i8[3,2,3,2]~(-128,127) u8[]{128}",
+      "ConvInteger(group=2, auto_pad='SAME_UPPER') u8[1,4,9]~(0,255) i8[6,2,3]~(-128,127)",
+      "ConvInteger u8[1,40,13,13]~(0,255) i8[130,40,3,3]~(-128,127)",
+      "ConvInteger(group=3) i8[1,3,4,3,5]~(-128,127) i8[3,1,2,2,2]~(-128,127)");
+CASES(qlinear_conv,
+      "QLinearConv(pads=[1,1,1,1]) u8[2,3,5,6]~(0,255) f32[]{0.05} u8[]{128} i8[4,3,3,3]~(-99,99) "
+      "f32[4]{0.01} i8[4]{0} f32[]{0.1} u8[]{120} i32[4]~(-900,900)",
+      "QLinearConv(group=2) i8[1,4,9]~(-99,99) f32[]{0.05} i8[]{3} i8[2,2,1]~(-99,99) f32[]{0.01} "
+      "i8[]{1} f32[]{0.1} i8[]{-3}");
+CASES(
+    matmul_nbits,
+    "com.microsoft::MatMulNBits(K=40, N=70, block_size=16) f32[2,3,40] u8[70,3,8]~(0,255) "
+    "f32[210]",
+    "com.microsoft::MatMulNBits(K=40, N=3, block_size=16, bits=8) f32[40] u8[3,3,16]~(0,255) "
+    "f32[3,3] u8[3,3]~(0,255) - f32[3]",
+    "com.microsoft::MatMulNBits(K=600, N=5, block_size=64) f32[7,600] u8[5,10,32]~(0,255) f32[50] "
+    "u8[25]~(0,255)",
+    "com.microsoft::MatMulNBits(K=32, N=5, block_size=32, bits=4) f32[2,32] u8[5,1,16]~(0,255) "
+    "f32[5] f32[5]~(0,15)");
