@@ -53,7 +53,7 @@ struct compressing {
     bool json, quiet;
     struct arena *arena; /* recipe and findings */
     struct violations findings;
-    struct resolver *files;
+    struct resolver *files, *dataset;
     struct recipe *recipe;
     struct plan *plan;
     struct team *team;
@@ -122,6 +122,13 @@ static int make_plan(struct compressing *c, struct err *err) {
                         &c->findings, &c->recipe, err) < 0 ||
         dirfiles_open(c->model_path, true, &c->files, err) < 0)
         return -1;
+    /* Without a server the name of a set is its path. */
+    const char *dataset = ctl_text(c->call, "dataset");
+    if (!dataset)
+        dataset = c->recipe->evaluation.dataset;
+    if (dataset && dirfiles_open(dataset, true, &c->dataset, err) < 0)
+        return -1;
+    limits.evaluation = c->dataset;
     return plan_new(c->files, c->recipe, source_name(c->arena, c->model_path), &limits,
                     &c->findings, &c->plan, err);
 }
@@ -322,6 +329,7 @@ static void release(struct compressing *c) {
     dir_outputs_free(c->outputs);
     beside_free(c->beside);
     plan_free(c->plan);
+    resolver_close(c->dataset);
     resolver_close(c->files);
     team_free(c->team);
     arena_free(c->arena);
@@ -395,6 +403,11 @@ static const struct ctl_option options[] = {
      .value = "OUT",
      .doc = "The file or folder to write; must not exist."},
     {.name = "force", .letter = 'f', .kind = CTL_FLAG, .doc = "Replace OUT."},
+    {.name = "dataset",
+     .letter = 'd',
+     .kind = CTL_TEXT,
+     .value = "DATA",
+     .doc = "Measure original and result on it (ONNX); see compressctl evaluate --help."},
     {.name = "requantize", .kind = CTL_FLAG, .doc = "Accept a source that is already quantized."},
     {.name = "report",
      .kind = CTL_TEXT,

@@ -77,16 +77,12 @@ static const struct value *input_of(const struct side *side, const struct batch_
 static int observe(void *self, const struct value *value, const struct array *array,
                    struct err *err);
 
-/* Inputs of this batch, and a plan for their shapes when the present one is for others. */
-static int side_ready(struct evaluator *e, struct side *side, struct arena *arena,
-                      struct err *err) {
-    size_t count = batches_field_count(e->batches);
-    struct binding *bindings = ARENA_ARRAY(arena, struct binding, count + 1);
-    if (!bindings)
-        return no_memory(err);
-    bool fits = side->session != NULL;
+/* Inputs of this batch. *ret_same: they have the shapes that the session is for. */
+static int take_inputs(struct evaluator *e, struct side *side, struct binding *bindings,
+                       bool *ret_same, struct err *err) {
+    *ret_same = side->session != NULL;
     side->input_count = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < batches_field_count(e->batches); i++) {
         const struct batch_field *field = batches_field(e->batches, i);
         if (field->role != BATCH_INPUT)
             continue;
@@ -94,27 +90,39 @@ static int side_ready(struct evaluator *e, struct side *side, struct arena *aren
         if (!input) /* of the original, which may have had more */
             return err_set(err, ERR_MISFIT, "the original has no input '%s'", field->name);
         size_t n = side->input_count++;
-        fits = fits && array_same_shape(&field->array, &side->planned[n]);
+        *ret_same = *ret_same && array_same_shape(&field->array, &side->planned[n]);
         side->planned[n] = field->array;
         side->inputs[n] = (struct exec_input){input, &field->array};
         bindings[n].input = input;
         bindings[n].fact.type = type_of_array(&field->array);
     }
-    if (fits)
-        return 0;
-    side_close(side);
+    return 0;
+}
+
+/* Plans for the shapes of this batch, when the present plan is for others. */
+static int side_plan(struct evaluator *e, struct side *side, struct arena *arena, bool *ret_new,
+                     struct err *err) {
+    struct binding *bindings =
+        ARENA_ARRAY(arena, struct binding, batches_field_count(e->batches) + 1);
     const struct value **seen = ARENA_ARRAY(arena, const struct value *, e->layer_count + 1);
     const struct value **wanted =
-        ARENA_ARRAY(arena, const struct value *, e->out->output_count + side->input_count + 1);
-    if (!seen || !wanted)
+        ARENA_ARRAY(arena, const struct value *, e->out->output_count + 1);
+    bool same;
+    if (!bindings || !seen || !wanted)
         return no_memory(err);
+    if (take_inputs(e, side, bindings, &same, err) < 0)
+        return -1;
+    *ret_new = !same;
+    if (same)
+        return 0;
+    side_close(side);
     for (size_t i = 0; i < e->layer_count; i++)
         seen[i] = side == &e->sides[0] ? e->layers[i].value : e->layers[i].original;
     size_t wanted_count = 0;
     for (size_t i = 0; i < e->out->output_count; i++)
         if (side->outputs[i])
             wanted[wanted_count++] = side->outputs[i];
-    struct exec_options plan_options = {
+    struct exec_options options = {
         .wanted = wanted,
         .wanted_count = wanted_count,
         .observed = seen,
@@ -122,13 +130,20 @@ static int side_ready(struct evaluator *e, struct side *side, struct arena *aren
         .memory_bytes = e->options->memory_bytes,
         .threads = team_threads(e->options->team),
     };
-    struct exec_session_options session_options = {
-        .team = e->options->team, .observe = e->layer_count ? observe : NULL, .observe_self = e};
-    if (exec_plan_new(side->model->graph, bindings, side->input_count, &plan_options, &side->plan,
-                      err) < 0 ||
-        exec_session_new(side->plan, side->weights, &session_options, &side->session, err) < 0)
+    return exec_plan_new(side->model->graph, bindings, side->input_count, &options, &side->plan,
+                         err);
+}
+
+static int side_ready(struct evaluator *e, struct side *side, struct arena *arena,
+                      struct err *err) {
+    bool is_new;
+    if (side_plan(e, side, arena, &is_new, err) < 0)
         return -1;
-    return 0;
+    if (!is_new)
+        return 0;
+    struct exec_session_options options = {
+        .team = e->options->team, .observe = e->layer_count ? observe : NULL, .observe_self = e};
+    return exec_session_new(side->plan, side->weights, &options, &side->session, err);
 }
 
 /* ---- layers ---- */
@@ -469,8 +484,8 @@ static int open_batches(struct evaluator *e, const struct model *model,
     return 0;
 }
 
-static int evaluate(struct evaluator *e, const struct model *model, const struct dataset *dataset,
-                    struct err *err) {
+static int prepare(struct evaluator *e, const struct model *model, const struct dataset *dataset,
+                   struct err *err) {
     const struct evaluate_options *o = e->options;
     if (!model->graph)
         return err_set(err, ERR_UNSUPPORTED,
@@ -483,40 +498,110 @@ static int evaluate(struct evaluator *e, const struct model *model, const struct
     e->out->against_original = o->original != NULL;
     e->out->parameters = model->parameters;
     e->out->threads = team_threads(o->team);
-    e->progress = o->at;
+    return 0;
+}
+
+static int evaluate(struct evaluator *e, struct err *err) {
+    e->progress = e->options->at;
     e->progress.unit = "samples";
     e->progress.done = 0;
     e->progress.total = batches_samples(e->batches) - e->out->left_out;
-    progress_report(o->progress, &e->progress);
+    progress_report(e->options->progress, &e->progress);
     return run_all(e, err) < 0 ? -1 : collect(e, err);
+}
+
+static int start(struct evaluator *e, const struct evaluate_options *options, struct err *err) {
+    struct arena *arena = arena_new(LIMIT_MODEL_ARENA_BYTES);
+    *e = (struct evaluator){.options = options};
+    e->out = arena ? ARENA_NEW(arena, struct evaluation) : NULL;
+    if (!e->out) {
+        arena_free(arena);
+        return no_memory(err);
+    }
+    e->out->arena = arena;
+    return 0;
+}
+
+/* Everything but the result. */
+static void finish(struct evaluator *e) {
+    for (int s = 0; s < 2; s++) {
+        side_close(&e->sides[s]);
+        weights_free(e->sides[s].weights);
+    }
+    for (size_t i = 0; e->metrics && i < e->out->output_count; i++)
+        metrics_free(e->metrics[i]);
+    for (size_t i = 0; i < e->layer_count; i++)
+        free(e->layers[i].kept.data);
+    batches_free(e->batches);
 }
 
 int evaluate_run(const struct model *model, const struct dataset *dataset,
                  const struct evaluate_options *options, struct evaluation **ret, struct err *err) {
-    struct arena *arena = arena_new(LIMIT_MODEL_ARENA_BYTES);
-    struct evaluation *out = arena ? ARENA_NEW(arena, struct evaluation) : NULL;
-    if (!out) {
-        arena_free(arena);
-        return no_memory(err);
-    }
-    out->arena = arena;
-    struct evaluator e = {.options = options, .out = out};
-    int result = evaluate(&e, model, dataset, err);
-    for (int s = 0; s < 2; s++) {
-        side_close(&e.sides[s]);
-        weights_free(e.sides[s].weights);
-    }
-    for (size_t i = 0; e.metrics && i < out->output_count; i++)
-        metrics_free(e.metrics[i]);
-    for (size_t i = 0; i < e.layer_count; i++)
-        free(e.layers[i].kept.data);
-    batches_free(e.batches);
-    if (result < 0) {
-        evaluation_free(out);
+    struct evaluator e;
+    if (start(&e, options, err) < 0)
         return -1;
+    int result = prepare(&e, model, dataset, err);
+    if (result == 0)
+        result = evaluate(&e, err);
+    finish(&e);
+    if (result < 0)
+        evaluation_free(e.out);
+    else
+        *ret = e.out;
+    return result;
+}
+
+static int layer_bytes(struct evaluator *e, struct side *side, uint64_t *ret, struct err *err) {
+    struct arena *arena = e->out->arena;
+    struct binding *bindings = ARENA_ARRAY(arena, struct binding, side->input_count + 1);
+    struct fact *facts;
+    if (!bindings)
+        return no_memory(err);
+    for (size_t i = 0; i < side->input_count; i++) {
+        bindings[i].input = side->inputs[i].input;
+        bindings[i].fact.type = type_of_array(side->inputs[i].array);
     }
-    *ret = out;
+    if (infer_graph(side->model->graph, bindings, side->input_count, arena, &facts, err) < 0)
+        return -1;
+    *ret = 0;
+    for (size_t i = 0; i < e->layer_count; i++) {
+        struct array shape;
+        if (type_to_array(&facts[e->layers[i].value->id].type, &shape))
+            *ret += shape.elements * sizeof(real);
+    }
     return 0;
+}
+
+/* Of one side: workspace and weights. Of the layers that are compared, the outputs of a batch. */
+static int predict(struct evaluator *e, uint64_t *ret_bytes, struct err *err) {
+    struct side *side = &e->sides[0];
+    struct exec_facts facts;
+    bool is_new;
+    if (side_plan(e, side, e->out->arena, &is_new, err) < 0)
+        return -1;
+    exec_plan_facts(side->plan, &facts);
+    uint64_t bytes = facts.workspace_bytes + facts.kept_bytes + facts.weight_bytes;
+    uint64_t batch = 0, layers = 0;
+    for (size_t i = 0; i < batches_field_count(e->batches); i++)
+        batch += array_bytes(&batches_field(e->batches, i)->array);
+    if (e->layer_count && layer_bytes(e, side, &layers, err) < 0)
+        return -1;
+    *ret_bytes =
+        (e->sides[1].model ? 2 : 1) * bytes + layers + batch + arena_used_bytes(e->out->arena);
+    return 0;
+}
+
+int evaluate_predict(const struct model *model, const struct dataset *dataset,
+                     const struct evaluate_options *options, uint64_t *ret_bytes, struct err *err) {
+    struct evaluator e;
+    if (start(&e, options, err) < 0)
+        return -1;
+    int result = prepare(&e, model, dataset, err);
+    if (result == 0)
+        result = predict(&e, ret_bytes, err);
+    finish(&e);
+    evaluation_free(e.out);
+    return result;
 }
 
 void evaluation_free(struct evaluation *evaluation) {

@@ -82,6 +82,10 @@ struct evaluation {
 
 int evaluate_run(const struct model *model, const struct dataset *dataset,
                  const struct evaluate_options *options, struct evaluation **ret, struct err *err);
+/* What evaluate_run() will hold at most, beyond the headers of the models, from shapes alone; an
+ * original counts as large as the model. The same failures where data does not matter. */
+int evaluate_predict(const struct model *model, const struct dataset *dataset,
+                     const struct evaluate_options *options, uint64_t *ret_bytes, struct err *err);
 void evaluation_free(struct evaluation *evaluation);
 
 #endif

@@ -2,6 +2,7 @@
 #include "compress/recipe/pipeline.h"
 
 #include "compress/base/limits.h"
+#include "compress/formats/format.h"
 #include "compress/recipe/emit.h"
 #include "compress/report/verify.h"
 
@@ -11,9 +12,6 @@
 #include <string.h>
 #include <time.h>
 
-/* Stages of the progress: write, verify. */
-#define STAGES 2
-
 struct run {
     struct plan *plan;
     struct outputs *outputs;
@@ -22,6 +20,7 @@ struct run {
     struct emit_result emitted;
     struct verify_result verified;
     struct report *report;
+    unsigned stages; /* of the progress: write, verify, and two evaluations */
 };
 
 static double now_seconds(void) {
@@ -32,7 +31,9 @@ static double now_seconds(void) {
 
 /* The bytes move once, whatever the number of stages: a lone stage gives its name to that. */
 static const char *work_name(const struct recipe *recipe) {
-    return recipe->stage_count == 1 ? recipe->stages[0].pass->name : "compress";
+    return recipe->stage_count == 1                          ? recipe->stages[0].pass->name
+           : recipe->stage_count == 0 && !recipe->part_count ? "copy"
+                                                             : "compress";
 }
 
 /* What lives as long as the run: the model's headers, the plan, results. */
@@ -57,7 +58,7 @@ static int emit(struct run *r, struct err *err) {
     struct emit_env env = {
         .team = r->env->team,
         .progress = r->env->progress,
-        .at = {.stage = name, .stages = STAGES},
+        .at = {.stage = name, .stages = r->stages},
     };
     progress_logf(r->env->progress, "info", "%s: %" PRIu64 " bytes in, %" PRIu64 " bytes out", name,
                   r->plan->bytes_in, r->plan->bytes_out);
@@ -83,7 +84,7 @@ static int verify(struct run *r, struct err *err) {
     struct verify_env env = {
         .team = r->env->team,
         .progress = r->env->progress,
-        .at = {.stage = "verify", .stage_index = 1, .stages = STAGES},
+        .at = {.stage = "verify", .stage_index = 1, .stages = r->stages},
     };
     progress_logf(r->env->progress, "info", "verify: reading the artifact back");
     if (verify_run(r->plan->model, r->outputs, files, layout->count, overflows, &env, r->arena,
@@ -91,6 +92,47 @@ static int verify(struct run *r, struct err *err) {
         return err_context(err, "verify");
     add_stage(r, "verify", since, r->verified.peak_bytes, r->plan->verify_bytes);
     return 0;
+}
+
+/* ---- evaluation ---- */
+
+static int measure(struct run *r, const struct model *model, const struct model *original,
+                   unsigned stage_index, struct evaluation **ret, struct err *err) {
+    struct evaluate_options options = plan_evaluate_options(r->plan, original);
+    options.team = r->env->team;
+    options.progress = r->env->progress;
+    options.at = (struct progress_state){
+        .stage = "evaluate", .stage_index = stage_index, .stages = r->stages};
+    return evaluate_run(model, r->plan->evaluation, &options, ret, err);
+}
+
+static uint64_t evaluation_bytes(const struct evaluation *e) {
+    return e->workspace_bytes + e->weight_bytes;
+}
+
+/* The source is opened anew: passes may have changed the plan's graph. */
+static int evaluate(struct run *r, struct err *err) {
+    double since = now_seconds();
+    struct model *source = NULL, *artifact = NULL;
+    struct resolver *files = NULL;
+    int result = -1;
+    progress_logf(r->env->progress, "info",
+                  "evaluate: original and artifact on %" PRIu64 " samples",
+                  dataset_samples(r->plan->evaluation));
+    if (format_open(r->plan->model->resolver, &source, err) == 0 &&
+        measure(r, source, NULL, 2, &r->report->before, err) == 0 &&
+        r->outputs->ops->reopen(r->outputs, &files, err) == 0 &&
+        format_open(files, &artifact, err) == 0 &&
+        measure(r, artifact, source, 3, &r->report->after, err) == 0)
+        result = 0;
+    if (result == 0)
+        add_stage(r, "evaluate", since,
+                  evaluation_bytes(r->report->before) + evaluation_bytes(r->report->after),
+                  r->plan->evaluate_bytes);
+    model_free(artifact);
+    resolver_close(files);
+    model_free(source);
+    return result < 0 ? err_context(err, "evaluate") : 0;
 }
 
 /* ---- report ---- */
@@ -256,6 +298,7 @@ int pipeline_run(struct plan *plan, struct outputs *outputs, const struct pipeli
         .env = env,
         .arena = arena_new(LIMIT_MODEL_ARENA_BYTES),
         .report = report_new(),
+        .stages = plan->evaluation ? 4 : 2,
     };
     int result = -1;
     if (!r.arena || !r.report) {
@@ -266,7 +309,8 @@ int pipeline_run(struct plan *plan, struct outputs *outputs, const struct pipeli
         goto out;
     if (env->before_verify)
         env->before_verify(env->before_verify_self);
-    if (verify(&r, err) < 0 || fill_report(&r, err) < 0)
+    if (verify(&r, err) < 0 || (plan->evaluation && evaluate(&r, err) < 0) ||
+        fill_report(&r, err) < 0)
         goto out;
     *ret = r.report;
     r.report = NULL;

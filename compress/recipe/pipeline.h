@@ -1,7 +1,8 @@
 /*
  * The single entry to the work: run a plan, verify what was written, report.
  *
- *   plan → emit (stream tensors through their codecs into sinks) → reopen → verify → report
+ *   plan → emit (stream tensors through their codecs into sinks) → reopen → verify → evaluate the
+ *   original, then the artifact against it (when the recipe asks for it) → report
  *
  * Memory: at most plan->peak_bytes, the plan included. Cancelled between tiles (within a second).
  * On failure nothing is promised about what the outputs hold; the caller discards them. Same input,

@@ -153,6 +153,47 @@ static uint64_t artifact_header_bytes(const struct plan *plan, uint64_t header_b
     return (uint64_t)((double)header_bytes * growth * 1.5) + HEADER_SLACK_BYTES;
 }
 
+/* How the pipeline will measure: the same options for the prediction and for the work. */
+struct evaluate_options plan_evaluate_options(const struct plan *plan,
+                                              const struct model *original) {
+    const struct recipe_data *data = &plan->measures;
+    return (struct evaluate_options){
+        .original = original,
+        .metrics = data->metrics,
+        .samples = data->samples,
+        .batch = data->batch,
+        .window = data->window,
+        .seed = plan->recipe->seed,
+        .latency_runs = data->latency_runs,
+        .layers = original != NULL,
+    };
+}
+
+static int open_evaluation(struct plan *plan, struct resolver *files, struct violations *list,
+                           struct err *err) {
+    bool asked = plan->recipe->evaluation.given;
+    if (!files && asked)
+        violations_add(list, ERR_MISFIT, "/evaluation",
+                       "the evaluation names no dataset, and the job has none");
+    if (!files)
+        return 0;
+    plan->measures = plan->recipe->evaluation;
+    if (!asked)
+        plan->measures.latency_runs = RECIPE_LATENCY_RUNS;
+    if (!asked && !plan->model->graph) {
+        violations_add(&plan->warnings, ERR_UNSUPPORTED, "",
+                       "the dataset is not used: only models that come with a graph (ONNX) can be "
+                       "measured");
+        return 0;
+    }
+    if (dataset_open(files, &plan->evaluation, err) < 0)
+        return err_at_pointer(err, "/evaluation/dataset");
+    struct evaluate_options options = plan_evaluate_options(plan, plan->model);
+    if (evaluate_predict(plan->model, plan->evaluation, &options, &plan->evaluate_bytes, err) < 0)
+        return err_at_pointer(err, "/evaluation");
+    return 0;
+}
+
 static int add_up(struct plan *plan, const struct plan_limits *limits, struct violations *list,
                   struct err *err) {
     struct model *model = plan->model;
@@ -169,8 +210,14 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
     plan->verify_bytes = headers + artifact_header_bytes(plan, headers) +
                          arena_used_bytes(plan->arena) + results +
                          verify_memory_bytes(model, threads);
+    if (plan->evaluation) /* the source and the artifact are opened beside the plan's own model */
+        plan->evaluate_bytes += headers + artifact_header_bytes(plan, headers) +
+                                artifact_header_bytes(plan, headers) +
+                                arena_used_bytes(plan->arena) + results;
     plan->peak_bytes =
         plan->emit_bytes > plan->verify_bytes ? plan->emit_bytes : plan->verify_bytes;
+    if (plan->evaluate_bytes > plan->peak_bytes)
+        plan->peak_bytes = plan->evaluate_bytes;
     plan->disk_bytes = plan->bytes_out;
     plan->seconds = estimate_seconds(plan, threads);
     if (plan->ratio < 1)
@@ -214,7 +261,8 @@ int plan_new(struct resolver *files, const struct recipe *recipe, const char *so
         violations_add(list, ERR_UNSUPPORTED, "", "%s", plan->model->opaque_quantization);
     else
         apply_recipe(plan, list);
-    if (list->total)
+    if (list->total || open_evaluation(plan, limits ? limits->evaluation : NULL, list, &why) < 0 ||
+        list->total)
         goto fail;
     if (lay_out(plan, source_name, &why) < 0 ||
         add_up(plan, limits ? limits : &no_limits, list, &why) < 0 || list->total)
@@ -233,6 +281,7 @@ fail:
 void plan_free(struct plan *plan) {
     if (!plan)
         return;
+    dataset_free(plan->evaluation);
     model_free(plan->model);
     arena_free(plan->arena);
     free(plan);

@@ -9,6 +9,7 @@
 #define COMPRESS_RECIPE_PLAN_H
 
 #include "compress/base/violations.h"
+#include "compress/exec/evaluate.h"
 #include "compress/formats/layout.h"
 #include "compress/graph/model.h"
 #include "compress/recipe/recipe.h"
@@ -16,6 +17,10 @@
 struct plan_limits {
     uint64_t memory_bytes; /* the whole budget; 0 = none. Above it: ERR_OVER_BUDGET */
     unsigned threads;      /* that will run it, for the estimate */
+    /* What the evaluation reads: the set that the recipe names, or the job's. Borrowed, must
+     * outlive the plan. Without one, a recipe with an evaluation is a violation; with one and no
+     * evaluation in the recipe, models that have a graph are measured all the same. */
+    struct resolver *evaluation;
 };
 
 struct plan {
@@ -24,13 +29,16 @@ struct plan {
     const struct recipe *recipe; /* borrowed */
     struct layout layout;
     uint64_t bytes_in;
-    uint64_t bytes_out;    /* exact */
-    double ratio;          /* bytes_in / bytes_out */
-    uint64_t peak_bytes;   /* predicted: headers, layout and the larger of the next two */
-    uint64_t emit_bytes;   /* predicted while the artifact is written */
-    uint64_t verify_bytes; /* predicted while it is verified */
-    uint64_t disk_bytes;   /* needed while running */
-    double seconds;        /* estimate */
+    uint64_t bytes_out;          /* exact */
+    double ratio;                /* bytes_in / bytes_out */
+    uint64_t peak_bytes;         /* predicted: the largest of the next three */
+    uint64_t emit_bytes;         /* predicted while the artifact is written */
+    uint64_t verify_bytes;       /* predicted while it is verified */
+    uint64_t evaluate_bytes;     /* predicted while it is measured; 0: it is not */
+    uint64_t disk_bytes;         /* needed while running */
+    double seconds;              /* estimate */
+    struct dataset *evaluation;  /* owned; NULL: nothing is measured */
+    struct recipe_data measures; /* how; the recipe's, or defaults when only the job has data */
     struct violations warnings;
 };
 
@@ -41,6 +49,10 @@ int plan_new(struct resolver *files, const struct recipe *recipe, const char *so
              const struct plan_limits *limits, struct violations *list, struct plan **ret,
              struct err *err);
 void plan_free(struct plan *plan);
+
+/* How the pipeline measures; original NULL: alone. */
+struct evaluate_options plan_evaluate_options(const struct plan *plan,
+                                              const struct model *original);
 
 /* The answer of POST /v1/plan: {bytes_in, bytes_out, ratio, peak_bytes, disk_bytes, seconds,
  * tensors: [{name, role, scheme, bytes}], warnings}. malloc'd. */

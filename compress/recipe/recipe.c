@@ -5,6 +5,7 @@
 
 #include "compress/base/limits.h"
 #include "compress/base/nearest.h"
+#include "compress/exec/metrics.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,12 +62,13 @@ static int parse_stage(struct parsing *p, struct json_t *stage, const char *poin
 static int parse_stages(struct parsing *p, struct json_t *array, const char *pointer,
                         struct recipe *recipe) {
     size_t count = json_array_len(array);
-    if (count == 0 || count > LIMIT_RECIPE_STAGES) {
-        violations_add(p->list, ERR_BAD_RECIPE, pointer, "a recipe has 1 to %d stages, not %zu",
+    if (count > LIMIT_RECIPE_STAGES || (count == 0 && !recipe->evaluation.given)) {
+        violations_add(p->list, ERR_BAD_RECIPE, pointer,
+                       "a recipe has 1 to %d stages, not %zu (none when it has an \"evaluation\")",
                        LIMIT_RECIPE_STAGES, count);
         return -1;
     }
-    recipe->stages = ARENA_ARRAY(p->arena, struct recipe_stage, count);
+    recipe->stages = ARENA_ARRAY(p->arena, struct recipe_stage, count + 1);
     if (!recipe->stages)
         return no_memory(p, pointer);
     recipe->stage_count = count;
@@ -131,12 +133,56 @@ static int parse_parts(struct parsing *p, struct json_t *object, const char *poi
     return walk.result;
 }
 
-/* Keys of the language that need data, which no pass takes. */
-static void refuse_data(struct parsing *p, struct json_t *value, const char *pointer,
-                        const char *key) {
-    if (value)
-        violations_add(p->list, ERR_UNSUPPORTED, arena_printf(p->arena, "%s/%s", pointer, key),
-                       "no pass takes data in this version; leave \"%s\" out", key);
+static const char *nearest_metric(const char *word) {
+    const char *best = NULL;
+    for (size_t i = 0; metric_at(i); i++)
+        best = nearest_of(word, best, metric_at(i)->name);
+    return best;
+}
+
+static void parse_metrics(struct parsing *p, struct json_t *array, const char *pointer,
+                          struct recipe_data *ret) {
+    size_t count = json_array_len(array);
+    if (count == 0 || count > METRIC_COUNT)
+        violations_add(p->list, ERR_BAD_RECIPE, pointer, "names 1 to %d metrics, not %zu",
+                       METRIC_COUNT, count);
+    for (size_t i = 0; i < count && i < METRIC_COUNT; i++) {
+        const char *name = json_text(json_array_at(array, i));
+        const struct metric *metric = name ? metric_by_name(name) : NULL;
+        if (metric) {
+            ret->metrics |= 1u << metric->id;
+            continue;
+        }
+        const char *at = arena_printf(p->arena, "%s/%zu", pointer, i);
+        violations_add(p->list, ERR_BAD_RECIPE, at ? at : pointer,
+                       "there is no metric called \"%.64s\"", name ? name : "")
+            ->nearest = name ? nearest_metric(name) : NULL;
+    }
+}
+
+static void parse_evaluation(struct parsing *p, struct json_t *object, const char *pointer,
+                             struct recipe_data *ret) {
+    struct json_t *metrics = NULL;
+    int64_t samples = 0, batch = 0, window = 0, latency_runs = RECIPE_LATENCY_RUNS;
+    const struct jspec rows[] = {
+        {.key = "dataset", .kind = JSPEC_STRING, .dest = &ret->dataset, .min = 1, .max = 255},
+        {.key = "samples", .kind = JSPEC_INT, .dest = &samples, .min = 1, .max = SEED_MAX},
+        {.key = "batch", .kind = JSPEC_INT, .dest = &batch, .min = 1, .max = 1 << 20},
+        {.key = "window", .kind = JSPEC_INT, .dest = &window, .min = 2, .max = 1 << 24},
+        {.key = "metrics", .kind = JSPEC_ARRAY, .dest = &metrics},
+        {.key = "latency_runs", .kind = JSPEC_INT, .dest = &latency_runs, .min = 0, .max = 10000},
+    };
+    jspec_read(object, pointer, rows, sizeof rows / sizeof rows[0], ERR_BAD_RECIPE, p->arena,
+               p->list);
+    ret->given = true;
+    ret->samples = (uint64_t)samples;
+    ret->batch = (uint64_t)batch;
+    ret->window = (uint64_t)window;
+    ret->latency_runs = (unsigned)latency_runs;
+    if (metrics) {
+        const char *at = jspec_pointer(pointer, "metrics", p->arena);
+        parse_metrics(p, metrics, at ? at : pointer, ret);
+    }
 }
 
 static int parse_object(struct parsing *p, struct json_t *object, const char *pointer, bool nested,
@@ -147,9 +193,9 @@ static int parse_object(struct parsing *p, struct json_t *object, const char *po
     const struct jspec rows[] = {
         {.key = "stages", .kind = JSPEC_ARRAY, .dest = &stages},
         {.key = "requantize", .kind = JSPEC_BOOL, .dest = &recipe->requantize},
+        {.key = "output", .kind = JSPEC_OBJECT, .dest = &output},
         {.key = "calibration", .kind = JSPEC_OBJECT, .dest = &calibration},
         {.key = "evaluation", .kind = JSPEC_OBJECT, .dest = &evaluation},
-        {.key = "output", .kind = JSPEC_OBJECT, .dest = &output},
         {.key = "seed", .kind = JSPEC_INT, .dest = &seed, .min = 0, .max = SEED_MAX},
         {.key = "parts", .kind = JSPEC_OBJECT, .dest = &parts},
     };
@@ -159,12 +205,17 @@ static int parse_object(struct parsing *p, struct json_t *object, const char *po
          .dest = &recipe->output_format,
          .one_of = output_formats},
     };
-    /* The last three belong to the whole job, not to a part of it. */
-    size_t row_count = sizeof rows / sizeof rows[0] - (nested ? 3 : 0);
+    /* The last five belong to the whole job, not to a part of it. */
+    size_t row_count = sizeof rows / sizeof rows[0] - (nested ? 5 : 0);
     size_t before = p->list->total;
     jspec_read(object, pointer, rows, row_count, ERR_BAD_RECIPE, p->arena, p->list);
-    refuse_data(p, calibration, pointer, "calibration");
-    refuse_data(p, evaluation, pointer, "evaluation");
+    const char *data_at = jspec_pointer(pointer, "calibration", p->arena);
+    if (calibration)
+        violations_add(p->list, ERR_UNSUPPORTED, data_at ? data_at : pointer,
+                       "no pass looks at data in this version; leave \"calibration\" out");
+    data_at = jspec_pointer(pointer, "evaluation", p->arena);
+    if (evaluation)
+        parse_evaluation(p, evaluation, data_at ? data_at : pointer, &recipe->evaluation);
     if (output) {
         const char *at = jspec_pointer(pointer, "output", p->arena);
         jspec_read(output, at ? at : pointer, output_rows, 1, ERR_BAD_RECIPE, p->arena, p->list);
@@ -293,7 +344,7 @@ static void schema_stages(struct jbuf *out) {
     jbuf_object(out);
     jbuf_kv_string(out, "description", "What is done to the model, in this order.");
     jbuf_kv_string(out, "type", "array");
-    jbuf_kv_int(out, "minItems", 1);
+    jbuf_kv_int(out, "minItems", 0);
     jbuf_kv_int(out, "maxItems", LIMIT_RECIPE_STAGES);
     jbuf_key(out, "items");
     jbuf_object(out);
@@ -332,6 +383,52 @@ static void schema_presets(struct jbuf *out) {
     jbuf_object_end(out);
 }
 
+static void schema_number(struct jbuf *out, const char *key, const char *doc, int min,
+                          int64_t max) {
+    jbuf_key(out, key);
+    jbuf_object(out);
+    jbuf_kv_string(out, "description", doc);
+    jbuf_kv_string(out, "type", "integer");
+    jbuf_kv_int(out, "minimum", min);
+    jbuf_kv_int(out, "maximum", max);
+    jbuf_object_end(out);
+}
+
+static void schema_evaluation(struct jbuf *out) {
+    jbuf_key(out, "evaluation");
+    jbuf_object(out);
+    jbuf_kv_string(out, "description",
+                   "What original and result are measured on; with it, stages may be empty.");
+    jbuf_kv_string(out, "type", "object");
+    jbuf_key(out, "properties");
+    jbuf_object(out);
+    jbuf_kv_raw(out, "dataset",
+                "{\"description\":\"A dataset by its name; default: the job's.\","
+                "\"type\":\"string\",\"minLength\":1,\"maxLength\":255}");
+    schema_number(out, "samples", "At most so many, chosen by the seed.", 1, (int64_t)SEED_MAX);
+    schema_number(out, "batch", "Samples a batch; default: the graph's own, else 32.", 1, 1 << 20);
+    schema_number(out, "window", "Token ids a window; default: the graph's own, else 512.", 2,
+                  1 << 24);
+    jbuf_key(out, "metrics");
+    jbuf_object(out);
+    jbuf_kv_string(out, "description", "Default: all that apply.");
+    jbuf_kv_string(out, "type", "array");
+    jbuf_kv_int(out, "minItems", 1);
+    jbuf_key(out, "items");
+    jbuf_object(out);
+    jbuf_key(out, "enum");
+    jbuf_array(out);
+    for (size_t i = 0; metric_at(i); i++)
+        jbuf_string(out, metric_at(i)->name);
+    jbuf_array_end(out);
+    jbuf_object_end(out);
+    jbuf_object_end(out);
+    schema_number(out, "latency_runs", "Runs to time; default: 30, 0: none.", 0, 10000);
+    jbuf_object_end(out);
+    jbuf_kv_bool(out, "additionalProperties", false);
+    jbuf_object_end(out);
+}
+
 char *recipe_schema(void) {
     struct jbuf out;
     jbuf_init(&out);
@@ -363,6 +460,7 @@ char *recipe_schema(void) {
                 "{\"description\":\"The container that comes out.\",\"type\":\"object\","
                 "\"properties\":{\"format\":{\"enum\":[\"same\"],\"default\":\"same\"}},"
                 "\"additionalProperties\":false}");
+    schema_evaluation(&out);
     jbuf_kv_raw(&out, "seed",
                 "{\"description\":\"For whatever a pass draws at random.\",\"type\":\"integer\","
                 "\"minimum\":0,\"maximum\":9007199254740991,\"default\":0}");

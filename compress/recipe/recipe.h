@@ -12,8 +12,14 @@
  *
  *   {"parts": {"unet": <recipe or preset name>, "vae": ...}}
  *
- * "calibration" and "evaluation" belong to the language; as long as no pass takes data they are
- * refused as unsupported rather than ignored.
+ * "calibration" and "evaluation" say which data a pass looks at and which the result is measured on
+ * (no pass looks at data yet, so "calibration" is refused rather than ignored):
+ *
+ *   "evaluation": {"dataset": "digits-test", "metrics": ["accuracy", "kl"], "samples": 1000,
+ *                  "batch": 32, "window": 512, "latency_runs": 30}
+ *
+ * A dataset that is left out is the job's. With an evaluation the stages may be an empty list: the
+ * model is only measured.
  *
  * `requantize` may stand at the top (for all stages) or in a quantize stage. Owns: all lives in the
  * arena. Threads: immutable after parsing.
@@ -39,6 +45,20 @@ struct recipe_part {
     const struct recipe *recipe; /* without parts of its own */
 };
 
+/* Runs to time where a recipe does not say. */
+enum { RECIPE_LATENCY_RUNS = 30 };
+
+/* Which data, and how much of it. */
+struct recipe_data {
+    bool given;          /* the key stands in the recipe */
+    const char *dataset; /* NULL: the job's */
+    uint64_t samples;    /* 0: all */
+    uint64_t batch;      /* 0: the graph's own, else 32 */
+    uint64_t window;     /* token ids; 0: the graph's own, else 512 */
+    unsigned metrics;    /* bits 1 << metric_id; 0: all that apply */
+    unsigned latency_runs;
+};
+
 struct recipe {
     const char *name;     /* preset name, or "custom" */
     const char *json;     /* canonical text of what was parsed */
@@ -47,6 +67,7 @@ struct recipe {
     size_t stage_count;
     struct recipe_part *parts; /* instead of stages */
     size_t part_count;
+    struct recipe_data evaluation;
     uint64_t seed;
     bool requantize;
     const char *output_format; /* "same" */

@@ -3,11 +3,14 @@
 
 #include <math.h>
 
-static void print_metric(const struct metric *metric, const struct evaluation_metric *m,
-                         struct jbuf *b) {
+void evaluation_print_metric(enum metric_id id, const struct evaluation_metric *m,
+                             const struct evaluation_metric *before, struct jbuf *b) {
+    const struct metric *metric = metric_at(id);
     jbuf_key(b, metric->name);
     jbuf_object(b);
     jbuf_kv_number(b, "value", m->value.value); /* infinite: null */
+    if (before)
+        jbuf_kv_number(b, "before", before->value.value);
     if (isinf(m->value.value))
         jbuf_kv_bool(b, "exact", true);
     jbuf_kv_uint(b, "count", m->value.count);
@@ -27,7 +30,7 @@ static void print_metrics(const struct evaluation_metric *metrics, struct jbuf *
     jbuf_object(b);
     for (size_t id = 0; id < METRIC_COUNT; id++)
         if (metrics[id].present)
-            print_metric(metric_at(id), &metrics[id], b);
+            evaluation_print_metric((enum metric_id)id, &metrics[id], NULL, b);
     jbuf_object_end(b);
 }
 

@@ -14,6 +14,9 @@
 #include "compress/base/jbuf.h"
 #include "compress/exec/evaluate.h"
 
+/* One member of "metrics"; before: the original's, or NULL. */
+void evaluation_print_metric(enum metric_id id, const struct evaluation_metric *metric,
+                             const struct evaluation_metric *before, struct jbuf *out);
 void evaluation_print(const struct evaluation *evaluation, struct jbuf *out);
 /* {"metrics": {...}, ...}: malloc'd; NULL when out of memory. */
 char *evaluation_json(const struct evaluation *evaluation, size_t *ret_len);

@@ -1,6 +1,8 @@
 /* Printing the report: one function per part of it. */
 #include "compress/report/report.h"
 
+#include "compress/report/evaluation.h"
+
 #include "compress/base/jbuf.h"
 #include "compress/kernels/cpu.h"
 #include "compress/kernels/kernels.h"
@@ -31,6 +33,8 @@ struct report *report_new(void) {
 void report_free(struct report *report) {
     if (!report)
         return;
+    evaluation_free(report->before);
+    evaluation_free(report->after);
     arena_free(report->arena);
     free(report);
 }
@@ -74,8 +78,12 @@ static void print_counts(const struct report *r, struct jbuf *b) {
     jbuf_kv_number(b, "before", sparsity(r->nonzero_before, r->parameters_before));
     jbuf_kv_number(b, "after", sparsity(r->nonzero_after, r->parameters_after));
     jbuf_object_end(b);
-    jbuf_key(b, "macs");
-    jbuf_null(b); /* no graph of these models is known */
+    if (r->before && r->after) {
+        print_before_after(b, "macs", r->before->macs, r->after->macs);
+    } else {
+        jbuf_key(b, "macs");
+        jbuf_null(b); /* no graph of the model is known, or nothing fed it */
+    }
 }
 
 static void print_tensor(const struct report_tensor *t, struct jbuf *b) {
@@ -117,8 +125,33 @@ static void print_tensors(const struct report *r, struct jbuf *b) {
     for (size_t i = 0; i < r->tensor_count; i++)
         print_tensor(&r->tensors[i], b);
     jbuf_array_end(b);
+}
+
+/* name → {value, before, ...}: what a table shows; `evaluation` has all of it. */
+static void print_metrics(const struct report *r, struct jbuf *b) {
     jbuf_key(b, "metrics");
     jbuf_object(b);
+    for (size_t id = 0; r->after && id < METRIC_COUNT; id++) {
+        const struct evaluation_metric *before = &r->before->metrics[id];
+        if (r->after->metrics[id].present)
+            evaluation_print_metric((enum metric_id)id, &r->after->metrics[id],
+                                    before->present ? before : NULL, b);
+    }
+    jbuf_object_end(b);
+    jbuf_key(b, "evaluation");
+    if (!r->after) {
+        jbuf_null(b);
+        return;
+    }
+    jbuf_object(b);
+    jbuf_key(b, "before");
+    jbuf_object(b);
+    evaluation_print(r->before, b);
+    jbuf_object_end(b);
+    jbuf_key(b, "after");
+    jbuf_object(b);
+    evaluation_print(r->after, b);
+    jbuf_object_end(b);
     jbuf_object_end(b);
 }
 
@@ -183,12 +216,37 @@ char *report_json(const struct report *report, size_t *ret_len) {
     print_size(report, &b);
     print_counts(report, &b);
     print_tensors(report, &b);
+    print_metrics(report, &b);
     print_stages(report, &b);
     print_files(&b, "files", report->files, report->file_count);
     print_environment(report, &b);
     print_inputs(report, &b);
     jbuf_object_end(&b);
     return jbuf_take(&b, ret_len);
+}
+
+/* The one number people ask for: the first of these that was measured. */
+static void print_quality(const struct report *r, struct jbuf *b) {
+    static const enum metric_id order[] = {METRIC_ACCURACY, METRIC_PERPLEXITY, METRIC_KL,
+                                           METRIC_PSNR,     METRIC_COSINE,     METRIC_SQNR};
+    for (size_t i = 0; r->after && i < sizeof order / sizeof *order; i++) {
+        enum metric_id id = order[i];
+        const struct evaluation_metric *before = &r->before->metrics[id];
+        const struct evaluation_metric *after = &r->after->metrics[id];
+        if (!after->present)
+            continue;
+        jbuf_object(b);
+        jbuf_kv_string(b, "metric", metric_at(id)->name);
+        jbuf_kv_number(b, "value", after->value.value);
+        jbuf_key(b, "before");
+        if (before->present)
+            jbuf_number(b, before->value.value);
+        else
+            jbuf_null(b);
+        jbuf_object_end(b);
+        return;
+    }
+    jbuf_null(b); /* needs data to be measured on */
 }
 
 char *report_summary_json(const struct report *report) {
@@ -201,7 +259,7 @@ char *report_summary_json(const struct report *report) {
     jbuf_kv_number(&b, "bits_per_weight", report->bits_per_weight);
     jbuf_kv_number(&b, "worst_sqnr_db", report->worst_sqnr_db);
     jbuf_key(&b, "quality");
-    jbuf_null(&b); /* needs data to be measured on */
+    print_quality(report, &b);
     jbuf_object_end(&b);
     return jbuf_take(&b, NULL);
 }

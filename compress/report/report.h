@@ -10,6 +10,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/digest.h"
 #include "compress/base/violations.h"
+#include "compress/exec/evaluate.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -67,6 +68,9 @@ struct report {
     const char *recipe_name, *recipe_json;
     uint64_t seed;
     unsigned threads;
+    /* On the evaluation set: the original alone, and the artifact against it. Owned; NULL: not
+     * measured. */
+    struct evaluation *before, *after;
     struct violations warnings;
 };
 

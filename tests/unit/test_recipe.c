@@ -73,8 +73,17 @@ static void refuses_the_frame(void **state) {
     finding("{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\"}],\"output\":{\"format\":"
             "\"onnx\"}}",
             "/output/format", "one of", NULL);
-    finding("{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\"}],\"evaluation\":{}}",
-            "/evaluation", "no pass takes data", NULL);
+    finding("{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\"}],\"calibration\":{}}",
+            "/calibration", "no pass looks at data", NULL);
+    finding("{\"stages\":[],\"evaluation\":{\"metrics\":[]}}", "/evaluation/metrics", "1 to", NULL);
+    finding("{\"stages\":[],\"evaluation\":{\"metrics\":[\"acuracy\"]}}", "/evaluation/metrics/0",
+            "no metric", "accuracy");
+    finding("{\"stages\":[],\"evaluation\":{\"samples\":0}}", "/evaluation/samples", "between",
+            "1");
+    finding("{\"stages\":[],\"evaluation\":{\"dataset\":\"\"}}", "/evaluation/dataset", "", NULL);
+    finding("{\"parts\":{\"unet\":{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"f16\"}],"
+            "\"evaluation\":{}}}}",
+            "/parts/unet/evaluation", "unknown", NULL);
     finding("\"int88\"", "", "no recipe", "int8");
     finding("not JSON", "", "line 1", NULL);
 }
