@@ -197,6 +197,7 @@ static int load(struct weights *w, struct entry *e, bool beyond_budget, struct t
                 struct err *err) {
     const struct value *value = e->value;
     if (!w->model && value->data) { /* a graph by hand whose content stands in it */
+        make_room(w, value->data->elements * sizeof(real));
         if (weights_put(w, value, value->data, err) < 0)
             return -1;
         e->held = false;

@@ -296,6 +296,127 @@ static void fewer_bytes_same_bits(void **state) {
     tinygraph_free(&t);
 }
 
+/* loss = u h(x w) v where h is relu in one branch and a product with z in the other. */
+static struct graph *body(struct tinygraph *t, const char *with) {
+    struct err err = ERR_INIT;
+    struct graph *g = graph_new(t->arena, t->graph);
+    struct value *a, *z = NULL, *y;
+    CHECK(g);
+    CHECK_OK(graph_resolve(g, "a", &a, &err), &err);
+    if (with) {
+        CHECK_OK(graph_resolve(g, with, &z, &err), &err);
+        y = tinygraph_op(g, "MatMul", "product", TINY_IN(a, z), NULL, 0);
+    } else {
+        y = tinygraph_op(g, "Relu", "positive", TINY_IN(a), NULL, 0);
+    }
+    tinygraph_output(g, y);
+    return g;
+}
+
+static void gradients_through_a_branch(void **state) {
+    struct tinygraph t;
+    struct err err = ERR_INIT;
+    tinygraph_new(&t);
+    struct value *flag = tinygraph_input(&t, "flag", "bool[]");
+    struct value *x = tinygraph_input(&t, "x", "f32[3,4]");
+    struct value *w = tinygraph_weight(&t, "w", "f32[4,5]");
+    struct value *z = tinygraph_weight(&t, "z", "f32[5,5]");
+    struct value *u = tinygraph_weight(&t, "u", "f32[1,3]");
+    struct value *v = tinygraph_weight(&t, "v", "f32[5,1]");
+    tinygraph_op(t.graph, "MatMul", "a", TINY_IN(x, w), NULL, 0);
+    const struct attr bodies[] = {
+        {.name = "then_branch", .kind = ATTR_GRAPH, .body = body(&t, NULL)},
+        {.name = "else_branch", .kind = ATTR_GRAPH, .body = body(&t, "z")},
+    };
+    struct value *h = tinygraph_op(t.graph, "If", "h", TINY_IN(flag), bodies, 2);
+    struct value *uh = tinygraph_op(t.graph, "MatMul", "uh", TINY_IN(u, h), NULL, 0);
+    const struct value *loss = tinygraph_op(t.graph, "MatMul", "loss", TINY_IN(uh, v), NULL, 0);
+    const struct value *trainable[] = {w, z};
+    struct exec_options options = {.wanted = &loss,
+                                   .wanted_count = 1,
+                                   .loss = loss,
+                                   .trainable = trainable,
+                                   .trainable_count = 2};
+    struct binding bindings[] = {{x, tinygraph_fact("f32[3,4]")}, {flag, tinygraph_fact("bool[]")}};
+    struct exec_plan *plan;
+    CHECK_OK(exec_plan_new(t.graph, bindings, 2, &options, &plan, &err), &err);
+    struct exec_session *session = session_of(plan, t.weights, NULL);
+    struct array *xa = tinygraph_array("f32[3,4]", "x"), *wa = tinygraph_array("f32[4,5]", "w"),
+                 *za = tinygraph_array("f32[5,5]", "z"), *ua = tinygraph_array("f32[1,3]", "u"),
+                 *va = tinygraph_array("f32[5,1]", "v");
+    real a[15] = {0}, dh[15] = {0};
+    product(xa->data, false, wa->data, false, 3, 4, 5, a);
+    product(ua->data, true, va->data, true, 3, 1, 5, dh);
+    for (uint8_t taken = 0; taken < 2; taken++) {
+        struct array choice = {.dtype = DTYPE_BOOL, .elements = 1, .data = &taken};
+        struct exec_input inputs[] = {{x, xa}, {flag, &choice}};
+        real da[15] = {0}, dw[20] = {0}, dz[25] = {0};
+        if (taken) {
+            for (size_t i = 0; i < 15; i++)
+                da[i] = a[i] > 0 ? dh[i] : 0;
+        } else {
+            product(dh, false, za->data, true, 3, 5, 5, da);
+            product(a, true, dh, false, 5, 3, 5, dz);
+        }
+        product(xa->data, true, da, false, 4, 3, 5, dw);
+        exec_zero_gradients(session);
+        CHECK_OK(exec_run(session, inputs, 2, NULL, &err), &err);
+        CHECK_OK(exec_backward(session, NULL, &err), &err);
+        check_near(exec_gradient(session, w), dw, 1);
+        check_near(exec_gradient(session, z), dz, 1);
+    }
+    exec_session_free(session);
+    exec_plan_free(plan);
+    array_free(xa);
+    array_free(wa);
+    array_free(za);
+    array_free(ua);
+    array_free(va);
+    tinygraph_free(&t);
+}
+
+/* A model of f16: weights are held, and gradients are, in f32. */
+static void gradients_of_halves(void **state) {
+    struct tinygraph t;
+    struct err err = ERR_INIT;
+    real dx[2][6];
+    for (int half = 0; half < 2; half++) {
+        tinygraph_new(&t);
+        struct graph *g = t.graph;
+        struct value *x = tinygraph_input(&t, "x", half ? "f16[2,3]" : "f32[2,3]");
+        struct value *w = tinygraph_weight(&t, "w", half ? "f16[3,4]" : "f32[3,4]");
+        struct value *u = tinygraph_weight(&t, "u", half ? "f16[1,8]" : "f32[1,8]");
+        struct value *a = tinygraph_op(g, "MatMul", "a", TINY_IN(x, w), NULL, 0);
+        struct value *shape = tinygraph_ints(g, "shape", (int64_t[]){8, 1}, 2);
+        struct value *flat = tinygraph_op(g, "Reshape", "flat", TINY_IN(a, shape), NULL, 0);
+        struct value *positive = tinygraph_op(g, "Relu", "positive", TINY_IN(flat), NULL, 0);
+        const struct value *loss = tinygraph_op(g, "MatMul", "loss", TINY_IN(u, positive), NULL, 0);
+        const struct value *inputs[] = {x}, *trainable[] = {w};
+        struct exec_options options = {.wanted = &loss,
+                                       .wanted_count = 1,
+                                       .loss = loss,
+                                       .trainable = trainable,
+                                       .trainable_count = 1,
+                                       .wanted_inputs = inputs,
+                                       .wanted_input_count = 1};
+        struct exec_plan *plan = plan_of(g, x, half ? "f16[2,3]" : "f32[2,3]", &options);
+        struct exec_session *session = session_of(plan, t.weights, NULL);
+        struct array *given = tinygraph_array(half ? "f16[2,3]" : "f32[2,3]", "x");
+        CHECK_OK(exec_run(session, &(struct exec_input){x, given}, 1, NULL, &err), &err);
+        CHECK_OK(exec_backward(session, NULL, &err), &err);
+        CHECK_INT(exec_gradient(session, w)->dtype, DTYPE_F32);
+        const struct array *gradient = exec_gradient(session, x);
+        CHECK_INT(gradient->dtype, DTYPE_F32);
+        memcpy(dx[half], gradient->data, sizeof dx[half]);
+        array_free(given);
+        exec_session_free(session);
+        exec_plan_free(plan);
+        tinygraph_free(&t);
+    }
+    for (size_t i = 0; i < 6; i++)
+        CHECK_NUM((double)dx[1][i], (double)dx[0][i], 1e-5);
+}
+
 static void refusals(void **state) {
     struct net n;
     struct err err = ERR_INIT;
@@ -316,7 +437,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_small_net), cmocka_unit_test(computes_only_what_is_needed),
         cmocka_unit_test(shared_weights_add_up),    cmocka_unit_test(same_on_every_team),
-        cmocka_unit_test(fewer_bytes_same_bits),    cmocka_unit_test(refusals),
+        cmocka_unit_test(fewer_bytes_same_bits),    cmocka_unit_test(gradients_through_a_branch),
+        cmocka_unit_test(gradients_of_halves),      cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

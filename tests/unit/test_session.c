@@ -294,6 +294,46 @@ struct seen {
     size_t count;
 };
 
+/* With room for two weights of four they come and go, and the numbers stay. */
+static void streams_weights(void **state) {
+    struct rig r = {0};
+    struct err err = ERR_INIT;
+    tinygraph_new(&r.t);
+    struct value *y = deep_net(&r.t, 4);
+    const struct value *x = graph_value(r.t.graph, "x");
+    struct binding binding = {x, tinygraph_fact("f32[5,64]")};
+    struct array *given = tinygraph_array("f32[5,64]", "x");
+    struct exec_input input = {x, given};
+    real want[5 * 64];
+    rig_start(&r, &binding, 1, NULL, 1);
+    CHECK_OK(exec_run(r.session, &input, 1, NULL, &err), &err);
+    memcpy(want, exec_output(r.session, y)->data, sizeof want);
+    exec_session_free(r.session);
+    /* The same content, but in the graph, so that it may be dropped. (The planner has not seen it
+     * there, so to the plan it is no constant.) */
+    weights_free(r.t.weights);
+    uint64_t budget = UINT64_C(2) * 64 * 64 * sizeof(real);
+    r.t.weights = weights_new(NULL, r.t.graph, budget);
+    struct array *arrays[4];
+    for (size_t l = 0; l < 4; l++) {
+        char name[8];
+        snprintf(name, sizeof name, "w%zu", l);
+        arrays[l] = tinygraph_array("f32[64,64]", name);
+        graph_value(r.t.graph, name)->data = arrays[l];
+    }
+    CHECK_OK(exec_session_new(r.plan, r.t.weights, NULL, &r.session, &err), &err);
+    for (int run = 0; run < 2; run++) {
+        CHECK_OK(exec_run(r.session, &input, 1, NULL, &err), &err);
+        CHECK_BYTES(exec_output(r.session, y)->data, want, sizeof want);
+        CHECK_UINT(weights_bytes(r.t.weights), budget);
+    }
+    rig_stop(&r);
+    for (size_t l = 0; l < 4; l++)
+        array_free(arrays[l]);
+    array_free(given);
+    tinygraph_free(&r.t);
+}
+
 static int look(void *self, const struct value *value, const struct array *array, struct err *err) {
     struct seen *seen = self;
     CHECK_INT(array->dtype, DTYPE_F32);
@@ -336,6 +376,7 @@ int main(void) {
         cmocka_unit_test(same_on_every_team),
         cmocka_unit_test(allocates_nothing_while_running),
         cmocka_unit_test(comes_home_without_memory),
+        cmocka_unit_test(streams_weights),
         cmocka_unit_test(observers_see_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
