@@ -98,6 +98,9 @@
     X(rotary_embedding)                                           \
     X(rotary_embedding_ms)                                        \
     /* op_rnn.c: recurrent networks */                            \
+    X(lstm)                                                       \
+    X(gru)                                                        \
+    X(rnn)                                                        \
     /* op_quant.c: quantized values */                            \
     X(quantize_linear)                                            \
     X(dequantize_linear)                                          \

@@ -563,3 +563,22 @@ CASES(
 
 /* op_control.c: control flow; bodies are no text (tests of the executor) */
 const char *const op_cases_if[] = {NULL};
+/* op_rnn.c: recurrent networks */
+CASES(
+    lstm, "LSTM f32[4,3,5] f32[1,24,5] f32[1,24,6] -> 3",
+    "LSTM(hidden_size=6, direction='bidirectional') f32[4,19,5] f32[2,24,5] f32[2,24,6] f32[2,48] "
+    "i32[19]~(0,4) f32[2,19,6] f32[2,19,6] f32[2,18] -> 3",
+    "LSTM(layout=1, direction='reverse', clip=0.3, input_forget=1) f32[3,4,5] f32[1,24,5] "
+    "f32[1,24,6] f32[1,48] -> 1,-,1",
+    "LSTM@7 f32[4,3,5] f32[1,24,5] f32[1,24,6] -> -,1,-",
+    "LSTM f16[4,3,5] f16[1,24,5] f16[1,24,6]");
+CASES(gru, "GRU f32[4,3,5] f32[1,18,5] f32[1,18,6] -> 2",
+      "GRU(direction='bidirectional', linear_before_reset=1) f32[4,19,5] f32[2,18,5] f32[2,18,6] "
+      "f32[2,36] i32[19]~(0,4) f32[2,19,6] -> 2",
+      "GRU(layout=1, activations=['HardSigmoid','Softplus']) f32[3,4,5] f32[1,18,5] f32[1,18,6] "
+      "f32[1,36] - f32[3,1,6] -> 2");
+CASES(
+    rnn, "RNN f32[4,3,5] f32[1,6,5] f32[1,6,6] -> 2",
+    "RNN(direction='bidirectional', activations=['Elu','ScaledTanh'], activation_alpha=[0.5,2.0], "
+    "activation_beta=[0.4]) f32[4,3,5] f32[2,6,5] f32[2,6,6] f32[2,12] i32[3]{4,0,2} -> 2",
+    "RNN f32[0,3,5] f32[1,6,5] f32[1,6,6] - - f32[1,3,6] -> 2");
