@@ -37,6 +37,9 @@
 #define LIMIT_ZIP_ENTRIES 500000
 /* numpy itself reads no header above 10,000 bytes unless told to. */
 #define LIMIT_NPY_HEADER_BYTES (64 * KIB)
+/* What a dataset keeps of compressed arrays, all together: 60,000 pictures of 28 x 28 floats are
+ * 188 MB. */
+#define LIMIT_DATASET_KEEP_BYTES (256 * MIB)
 /* Arrays of a dataset: one per input and output of a graph, which have a few hundred at most. */
 #define LIMIT_DATASET_ARRAYS 4096
 /* config.json, index.json and other small files that are parsed whole. */

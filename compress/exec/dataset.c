@@ -25,6 +25,8 @@ struct dataset {
     enum dataset_kind kind;
     uint64_t samples;
     uint64_t bytes;
+    uint64_t memory_bytes;
+    uint64_t kept_bytes; /* of compressed arrays that will be kept */
     struct strmap names;
     struct loaded *arrays;
     size_t count, capacity;
@@ -103,6 +105,10 @@ uint64_t dataset_samples(const struct dataset *dataset) {
 
 uint64_t dataset_bytes(const struct dataset *dataset) {
     return dataset->bytes;
+}
+
+uint64_t dataset_memory_bytes(const struct dataset *dataset) {
+    return dataset->memory_bytes;
 }
 
 size_t dataset_array_count(const struct dataset *dataset) {
@@ -277,7 +283,13 @@ static int add_npz(struct dataset *d, struct source *file, struct err *err) {
     for (size_t i = 0; i < npz.count; i++) {
         const struct npz_array *a = &npz.arrays[i];
         struct source *entry;
-        if (zip_entry_open(file, a->entry, &entry, err) < 0 || keep_source(d, entry, err) < 0 ||
+        bool keep =
+            a->entry->deflated && a->entry->bytes <= LIMIT_DATASET_KEEP_BYTES - d->kept_bytes;
+        if (keep)
+            d->kept_bytes += a->entry->bytes;
+        d->memory_bytes += zip_entry_memory_bytes(a->entry, keep);
+        if (zip_entry_open(file, a->entry, keep, &entry, err) < 0 ||
+            keep_source(d, entry, err) < 0 ||
             add_array(d, a->name, file, a->npy.dtype, a->npy.rank, a->npy.dims, entry,
                       a->npy.data_offset, err) < 0)
             return -1;

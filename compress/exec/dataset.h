@@ -9,7 +9,8 @@
  *
  * Files of other kinds in the folder (a licence, a card) are left alone. Headers are read and
  * checked on opening, content only by dataset_read(), straight into the caller's memory: a set may
- * be larger than memory, and samples may be read in any order.
+ * be larger than memory, and samples may be read in any order. Compressed arrays are kept in memory
+ * up to LIMIT_DATASET_KEEP_BYTES (zip_entry.h); beyond that, shuffled samples of them come slowly.
  *
  * Owns: its arena and its open files. Borrows: the resolver. Threads: read from many.
  *
@@ -45,6 +46,8 @@ const char *dataset_kind_name(enum dataset_kind kind); /* "arrays", "tokens" */
 /* Length of every array: for TOKENS of one dimension, tokens. */
 uint64_t dataset_samples(const struct dataset *dataset);
 uint64_t dataset_bytes(const struct dataset *dataset); /* of the files that hold the arrays */
+/* The most that it will hold in memory by itself, headers aside. */
+uint64_t dataset_memory_bytes(const struct dataset *dataset);
 size_t dataset_array_count(const struct dataset *dataset);
 const struct dataset_array *dataset_array(const struct dataset *dataset, size_t i);
 /* SIZE_MAX when there is none of that name. */

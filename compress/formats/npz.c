@@ -39,7 +39,7 @@ static int read_array(struct source *archive, const struct zipdir_entry *entry, 
         return err_at_file(err, archive->path, entry->offset);
     }
     struct source *source;
-    if (zip_entry_open(archive, entry, &source, err) < 0)
+    if (zip_entry_open(archive, entry, false, &source, err) < 0)
         return -1;
     *ret =
         (struct npz_array){.name = arena_strndup(arena, entry->name, len - tail), .entry = entry};

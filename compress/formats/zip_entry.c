@@ -31,8 +31,10 @@ struct entry_source {
     uint64_t packed;
     pthread_mutex_t lock; /* guards everything below */
     z_stream stream;
-    uint64_t out; /* decoded so far */
-    uint64_t in;  /* read into `input` so far */
+    bool keep;
+    uint8_t *whole; /* once it is kept: the entry */
+    uint64_t out;   /* decoded so far */
+    uint64_t in;    /* read into `input` so far */
     struct point points[POINTS_MAX];
     size_t point_count;
     uint8_t input[INPUT_BYTES];
@@ -46,6 +48,7 @@ static void stored_close(struct source *base);
 static int inflated_read_at(struct source *base, uint64_t offset, void *buf, size_t len,
                             struct err *err);
 static void inflated_close(struct source *base);
+static int keep_whole(struct entry_source *s, struct err *err);
 static int seek(struct entry_source *s, uint64_t offset, struct err *err);
 static int decode(struct entry_source *s, void *buf, size_t len, struct err *err);
 static int fill(struct entry_source *s, struct err *err);
@@ -70,8 +73,16 @@ static int no_memory(const struct source *archive, struct err *err) {
     return err_at_file(err, archive->path, ERR_NO_OFFSET);
 }
 
-int zip_entry_open(struct source *archive, const struct zipdir_entry *entry, struct source **ret,
-                   struct err *err) {
+uint64_t zip_entry_memory_bytes(const struct zipdir_entry *entry, bool keep) {
+    uint64_t windows = entry->bytes / MIB < POINTS_MAX ? entry->bytes / MIB : POINTS_MAX - 1;
+    if (!entry->deflated)
+        return sizeof(struct stored_source);
+    return sizeof(struct entry_source) + 2 * WINDOW_BYTES /* zlib's own */ +
+           windows * WINDOW_BYTES + (keep ? entry->bytes : 0);
+}
+
+int zip_entry_open(struct source *archive, const struct zipdir_entry *entry, bool keep,
+                   struct source **ret, struct err *err) {
     struct source base = {.bytes = entry->bytes, .path = archive->path};
     if (!entry->deflated) {
         struct stored_source *s = calloc(1, sizeof *s);
@@ -94,6 +105,7 @@ int zip_entry_open(struct source *archive, const struct zipdir_entry *entry, str
     s->archive = archive;
     s->offset = entry->offset;
     s->packed = entry->packed_bytes;
+    s->keep = keep;
     s->point_count = 1;
     pthread_mutex_init(&s->lock, NULL);
     *ret = &s->base;
@@ -124,12 +136,17 @@ static int inflated_read_at(struct source *base, uint64_t offset, void *buf, siz
                             struct err *err) {
     struct entry_source *s = (struct entry_source *)base;
     pthread_mutex_lock(&s->lock);
-    int status = seek(s, offset, err);
-    if (status == 0)
-        status = decode(s, buf, len, err);
-    if (status < 0) { /* the decoder stands anywhere: start anew next time */
-        s->out = UINT64_MAX;
+    int status = s->keep && !s->whole && offset < s->out ? keep_whole(s, err) : 0;
+    if (status == 0 && s->whole) {
+        memcpy(buf, s->whole + offset, len);
+    } else {
+        if (status == 0)
+            status = seek(s, offset, err);
+        if (status == 0)
+            status = decode(s, buf, len, err);
     }
+    if (status < 0) /* the decoder stands anywhere: start anew next time */
+        s->out = UINT64_MAX;
     pthread_mutex_unlock(&s->lock);
     return status;
 }
@@ -139,6 +156,7 @@ static void inflated_close(struct source *base) {
     inflateEnd(&s->stream);
     for (size_t i = 0; i < s->point_count; i++)
         free(s->points[i].window);
+    free(s->whole);
     pthread_mutex_destroy(&s->lock);
     free(s);
 }
@@ -146,6 +164,21 @@ static void inflated_close(struct source *base) {
 static int damaged(const struct entry_source *s, const char *how, struct err *err) {
     err_set(err, ERR_BAD_MODEL, "a compressed entry of the archive %s", how);
     return err_at_file(err, s->base.path, s->offset);
+}
+
+/* Without memory for it there is nothing to keep, and reads jump. */
+static int keep_whole(struct entry_source *s, struct err *err) {
+    uint8_t *whole = malloc((size_t)s->base.bytes);
+    if (!whole) {
+        s->keep = false;
+        return 0;
+    }
+    if (seek(s, 0, err) < 0 || decode(s, whole, (size_t)s->base.bytes, err) < 0) {
+        free(whole);
+        return -1;
+    }
+    s->whole = whole;
+    return 0;
 }
 
 /* Brings the decoder to `offset`: from where it stands, or from the last point before. */

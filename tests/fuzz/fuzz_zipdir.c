@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
         abort();
     for (size_t i = 0; status == 0 && i < dir.count; i++) {
         const struct zipdir_entry *entry = &dir.entries[i];
-        if (entry->offset > len || entry->bytes > len - entry->offset ||
+        if (entry->offset > len || entry->packed_bytes > len - entry->offset ||
             zipdir_find(&dir, entry->name) != entry)
             abort();
     }

@@ -70,6 +70,7 @@ static void named_arrays_of_an_npz(void **state) {
     CHECK_TEXT(dataset_kind_name(dataset_kind(o.d)), "arrays");
     CHECK_UINT(dataset_samples(o.d), 3);
     CHECK_UINT(dataset_bytes(o.d), z.b.len);
+    CHECK(dataset_memory_bytes(o.d) < 200000); /* a decoder and little else */
     CHECK_UINT(dataset_array_count(o.d), 3);
     size_t i = dataset_find(o.d, "images");
     CHECK_UINT(i, 0);

@@ -38,7 +38,7 @@ static void arrays_by_name(void **state) {
 
     float back[6];
     struct source *archive = source_over_memory(z.b.at, z.b.len, "a.npz"), *entry;
-    CHECK_OK(zip_entry_open(archive, npz.arrays[1].entry, &entry, &err), &err);
+    CHECK_OK(zip_entry_open(archive, npz.arrays[1].entry, false, &entry, &err), &err);
     CHECK_OK(source_read(entry, npz.arrays[1].npy.data_offset, back, sizeof back, &err), &err);
     CHECK_BYTES(back, images, sizeof images);
     source_close(entry);
