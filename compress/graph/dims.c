@@ -289,8 +289,9 @@ static int number_units(struct tracing *t) {
     return 0;
 }
 
-int dims_trace(const struct graph *graph, const struct fact *facts, struct arena *arena,
-               struct dims **ret, struct err *err) {
+int dims_trace(const struct graph *graph, const struct fact *facts,
+               const struct dims_options *options, struct arena *arena, struct dims **ret,
+               struct err *err) {
     struct dims *dims = ARENA_NEW(arena, struct dims);
     struct tracing t = {.dims = dims, .facts = facts, .err = err};
     if (!dims)
@@ -303,9 +304,10 @@ int dims_trace(const struct graph *graph, const struct fact *facts, struct arena
         return no_memory(err);
     if (number_elements(&t) < 0)
         return -1;
-    for (size_t i = 0; i < graph->input_count; i++)
+    bool open_ends = options && options->open_ends;
+    for (size_t i = 0; i < graph->input_count && !open_ends; i++)
         fix_value(dims, graph->inputs[i]);
-    for (size_t i = 0; i < graph->output_count; i++)
+    for (size_t i = 0; i < graph->output_count && !open_ends; i++)
         fix_value(dims, graph->outputs[i]);
     GRAPH_NODES(graph, node) {
         if (trace_node(&t, node) < 0)

@@ -28,10 +28,17 @@
 
 struct dims;
 
+struct dims_options {
+    /* Inputs and outputs of the graph may be cut like anything else: for graphs that are a part of
+     * something (tests of one operator; a block of a larger model). */
+    bool open_ends;
+};
+
 /* facts: of a binding in which every shape that matters is known; values with unknown shapes are
- * fixed. ERR_TOO_LARGE above 2^31 elements. */
-int dims_trace(const struct graph *graph, const struct fact *facts, struct arena *arena,
-               struct dims **ret, struct err *err);
+ * fixed. options may be NULL. ERR_TOO_LARGE above 2^31 elements. */
+int dims_trace(const struct graph *graph, const struct fact *facts,
+               const struct dims_options *options, struct arena *arena, struct dims **ret,
+               struct err *err);
 
 #define DIMS_FIXED UINT32_MAX
 

@@ -90,6 +90,11 @@ struct op {
     uint64_t (*macs)(const struct op_run *shapes);
     /* How its axes relate (relate.h). NULL: every axis it touches is fixed. */
     int (*dims)(struct relations *relations, const struct op_run *shapes);
+    /* Fits the node to axes that have shrunk: rewrites attributes that count (group, num_heads,
+     * split) and gives new contents to small constant inputs that do (a target shape, the ends of a
+     * slice), in the graph's arena. before and after: shapes without data. NULL: nothing counts. */
+    int (*cut)(struct node *node, const struct op_run *before, const struct op_run *after,
+               struct err *err);
     /* Largest relative deviation of a gradient from finite differences in double precision. */
     double tolerance;
     const char *doc;
