@@ -87,6 +87,12 @@
     X(conv_transpose)                                             \
     /* op_pool.c: pooling */                                      \
     /* op_norm.c: normalisation */                                \
+    X(batch_normalization)                                        \
+    X(layer_normalization)                                        \
+    X(rms_normalization)                                          \
+    X(simplified_layer_normalization)                             \
+    X(group_normalization)                                        \
+    X(instance_normalization)                                     \
     /* op_softmax.c: softmax */                                   \
     X(softmax)                                                    \
     X(log_softmax)                                                \

@@ -428,6 +428,8 @@ CASES(instance_normalization, "InstanceNormalization x:f32[2,3,4,5] g:f32[3] b:f
       "InstanceNormalization(epsilon=0.1) x:f32[2,3,7] g:f32[3] b:f32[3]");
 CASES(rms_normalization, "RMSNormalization x:f32[2,3,8] g:f32[8]",
       "RMSNormalization(axis=-2, epsilon=0.01) x:f32[2,3,4] g:f32[3,4]");
+CASES(simplified_layer_normalization, "SimplifiedLayerNormalization x:f32[2,3,8] g:f32[8]",
+      "SimplifiedLayerNormalization(axis=1, epsilon=0.01) x:f32[2,3,4] g:f32[3,4]");
 CASES(lrn, "LRN(size=3) x:f32[2,5,3,3]",
       "LRN(size=4, alpha=0.1, beta=0.5, bias=2.0) x:f32[1,6,2,2]");
 CASES(lp_normalization, "LpNormalization(axis=1, p=2) x:f32[3,4]",
