@@ -86,6 +86,12 @@
     X(conv)                                                       \
     X(conv_transpose)                                             \
     /* op_pool.c: pooling */                                      \
+    X(max_pool)                                                   \
+    X(average_pool)                                               \
+    X(lp_pool)                                                    \
+    X(global_max_pool)                                            \
+    X(global_average_pool)                                        \
+    X(global_lp_pool)                                             \
     /* op_norm.c: normalisation */                                \
     X(batch_normalization)                                        \
     X(layer_normalization)                                        \

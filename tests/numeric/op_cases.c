@@ -400,17 +400,21 @@ CASES(max_pool, "MaxPool(kernel_shape=[2,2], strides=[2,2]) x:f32[2,3,6,7]",
       "MaxPool(kernel_shape=[2,2], dilations=[2,2]) x:f32[1,2,6,6]",
       "MaxPool(kernel_shape=[3], ceil_mode=1, strides=[2]) x:f32[1,2,8]",
       "MaxPool(kernel_shape=[2,2], auto_pad='SAME_UPPER') x:f32[1,2,5,5]",
-      "MaxPool(kernel_shape=[2,2]) x:f32[1,2,4,4] -> 2");
+      "MaxPool(kernel_shape=[2,2]) x:f32[1,2,4,4] -> 2",
+      "MaxPool(kernel_shape=[2,2,2], strides=[1,2,1]) x:f32[1,2,3,4,4]",
+      "MaxPool(kernel_shape=[9,9]) x:f32[1,2,10,11]", "MaxPool(kernel_shape=[2]) x:u8[1,2,5]");
 CASES(average_pool, "AveragePool(kernel_shape=[2,2], strides=[2,2]) x:f32[2,3,6,7]",
       "AveragePool(kernel_shape=[3,3], pads=[1,1,1,1]) x:f32[1,2,5,6]",
       "AveragePool(kernel_shape=[3,3], pads=[1,1,1,1], count_include_pad=1) x:f32[1,2,5,6]",
       "AveragePool(kernel_shape=[3], ceil_mode=1, strides=[2]) x:f32[1,2,8]",
       "AveragePool(kernel_shape=[2,2], auto_pad='SAME_LOWER') x:f32[1,2,5,5]",
-      "AveragePool(kernel_shape=[2,2], dilations=[2,2]) x:f32[1,2,6,6]");
+      "AveragePool(kernel_shape=[2,2], dilations=[2,2]) x:f32[1,2,6,6]",
+      "AveragePool(kernel_shape=[2,2,2], pads=[1,1,1,1,1,1]) x:f32[1,2,3,4,4]");
 CASES(lp_pool, "LpPool(kernel_shape=[2,2]) x:f32[1,2,4,5]~(0.2,1)",
       "LpPool(kernel_shape=[2,2], p=1, strides=[2,2]) x:f32[1,2,4,5]~(0.2,1)");
 CASES(global_average_pool, "GlobalAveragePool x:f32[2,3,4,5]", "GlobalAveragePool x:f32[2,3,7]");
 CASES(global_max_pool, "GlobalMaxPool x:f32[2,3,4,5]", "GlobalMaxPool x:f32[2,3,7]");
+CASES(global_lp_pool, "GlobalLpPool x:f32[2,3,4]~(0.2,1)", "GlobalLpPool(p=3) x:f32[2,1,3,3]");
 
 /* op_norm.c */
 CASES(batch_normalization,
