@@ -195,11 +195,15 @@ struct range {
     size_t first, end;
 };
 
+static size_t divided_up(size_t n, size_t by) {
+    return by == 1 ? n : (n + by - 1) / by;
+}
+
 static struct range taps_inside(const struct planes *p, int axis, size_t at) {
     size_t base = at * p->stride[axis], pad = p->pad[axis], d = p->dilation[axis];
-    struct range r = {base < pad ? (pad - base + d - 1) / d : 0, 0};
+    struct range r = {base < pad ? divided_up(pad - base, d) : 0, 0};
     size_t limit = p->in[axis] + pad;
-    r.end = base < limit ? (limit - base + d - 1) / d : 0;
+    r.end = base < limit ? divided_up(limit - base, d) : 0;
     r.end = r.end < p->kernel[axis] ? r.end : p->kernel[axis];
     r.first = r.first < r.end ? r.first : r.end;
     return r;
@@ -208,7 +212,7 @@ static struct range taps_inside(const struct planes *p, int axis, size_t at) {
 /* Taps of an axis that lie inside x or its pads. */
 static size_t taps_padded(const struct planes *p, int axis, size_t at) {
     size_t base = at * p->stride[axis], limit = p->in[axis] + p->pad[axis] + p->pad_end[axis];
-    size_t d = p->dilation[axis], n = base < limit ? (limit - base + d - 1) / d : 0;
+    size_t n = base < limit ? divided_up(limit - base, p->dilation[axis]) : 0;
     return n < p->kernel[axis] ? n : p->kernel[axis];
 }
 
@@ -217,11 +221,29 @@ struct place {
     struct range taps[3];
 };
 
-static struct place place_of(const struct planes *p, size_t i) {
-    struct place w = {.at = {i / p->out[2] / p->out[1], i / p->out[2] % p->out[1], i % p->out[2]}};
+static struct place first_place(const struct planes *p) {
+    struct place w = {0};
     for (int d = 0; d < 3; d++)
-        w.taps[d] = taps_inside(p, d, w.at[d]);
+        w.taps[d] = taps_inside(p, d, 0);
     return w;
+}
+
+static void next_place(const struct planes *p, struct place *w) {
+    for (int d = 2; d >= 0; d--) {
+        bool over = ++w->at[d] == p->out[d];
+        if (over)
+            w->at[d] = 0;
+        w->taps[d] = taps_inside(p, d, w->at[d]);
+        if (!over)
+            return;
+    }
+}
+
+/* No window stands out of x along this axis. */
+static bool is_whole(const struct planes *p, int axis) {
+    return p->pad[axis] == 0 &&
+           (p->out[axis] - 1) * p->stride[axis] + (p->kernel[axis] - 1) * p->dilation[axis] <
+               p->in[axis];
 }
 
 static size_t counted(const struct planes *p, const struct place *w) {
@@ -284,6 +306,21 @@ static size_t largest(const struct planes *p, size_t plane, const struct place *
     return best;
 }
 
+/* The same for numbers of the graph, row by row. */
+static size_t largest_real(const struct planes *p, const real *x, const struct place *w) {
+    size_t best = 0, step = p->dilation[2], n = w->taps[2].end - w->taps[2].first;
+    bool any = false;
+    for (size_t t0 = w->taps[0].first; n && t0 < w->taps[0].end; t0++)
+        for (size_t t1 = w->taps[1].first; t1 < w->taps[1].end; t1++) {
+            size_t at = input_at(p, w->at, t0, t1, w->taps[2].first);
+            best = any ? best : at;
+            any = true;
+            for (size_t i = 0; i < n; i++, at += step)
+                best = x[at] > x[best] ? at : best;
+        }
+    return best;
+}
+
 static int64_t index_of(const struct planes *p, size_t plane, size_t at) {
     if (!p->params->column_major)
         return (int64_t)(plane * p->in_size + at);
@@ -292,8 +329,8 @@ static int64_t index_of(const struct planes *p, size_t plane, size_t at) {
 }
 
 static void by_window(const struct planes *p, size_t plane) {
-    for (size_t i = 0; i < p->out_size; i++) {
-        struct place w = place_of(p, i);
+    struct place w = first_place(p);
+    for (size_t i = 0; i < p->out_size; i++, next_place(p, &w)) {
         size_t to = plane * p->out_size + i;
         double sum = 0;
         if (p->params->kind == POOL_MAX) {
@@ -343,6 +380,8 @@ static void by_rows(const struct planes *p, size_t plane, real *padded) {
     const real *at[MAX_TAPS];
     real *y = (real *)p->y + plane * p->out_size, start = max ? -(real)INFINITY : 0;
     fill_padded(p, (const real *)p->x + plane * p->in_size, start, padded);
+    bool whole = is_whole(p, 1) && is_whole(p, 2);
+    struct place w = first_place(p);
     for (size_t row = 0; row < p->out[1]; row++, y += p->out[2]) {
         for (size_t t = 0; t < taps; t++)
             at[t] = padded + (row * p->stride[1] + t / p->kernel[2] * p->dilation[1]) * p->width +
@@ -354,12 +393,12 @@ static void by_rows(const struct planes *p, size_t plane, real *padded) {
             continue;
         }
         taps_sum(at, ones, taps, p->stride[2], p->out[2], y);
-        struct place w = place_of(p, row * p->out[2]);
-        for (size_t i = 0; i < p->out[2]; i++) {
-            w.at[2] = i;
-            w.taps[2] = taps_inside(p, 2, i);
-            y[i] /= (real)counted(p, &w);
+        if (whole) {
+            vmath_mul_scalar(y, 1 / (real)taps, p->out[2], y);
+            continue;
         }
+        for (size_t i = 0; i < p->out[2]; i++, next_place(p, &w))
+            y[i] /= (real)counted(p, &w);
     }
 }
 
@@ -397,21 +436,22 @@ static int pool_forward(const struct op_run *run, struct err *err) {
 /* ---- backward ---- */
 
 static void plane_back(const struct planes *p, size_t plane) {
+    const real *x = (const real *)p->x + plane * p->in_size;
     real *dx = p->dx + plane * p->in_size;
-    for (size_t i = 0; i < p->out_size; i++) {
-        struct place w = place_of(p, i);
+    struct place w = first_place(p);
+    for (size_t i = 0; i < p->out_size; i++, next_place(p, &w)) {
         size_t from = plane * p->out_size + i;
         double dy = p->dy[from], y = p->result[from];
         if (p->params->kind == POOL_MAX) {
-            dx[largest(p, plane, &w)] += (real)dy;
+            dx[largest_real(p, x, &w)] += (real)dy;
         } else if (p->params->kind == POOL_AVERAGE) {
             real share = (real)(dy / (double)counted(p, &w));
             EACH_TAP(p, w, at)
             dx[at] += share;
         } else if (y != 0) {
             EACH_TAP(p, w, at) {
-                double x = load(p, plane, at);
-                dx[at] += (real)(dy * copysign(pow(fabs(x) / y, p->params->p - 1), x) * (x != 0));
+                double v = x[at];
+                dx[at] += (real)(dy * copysign(pow(fabs(v) / y, p->params->p - 1), v) * (v != 0));
             }
         }
     }

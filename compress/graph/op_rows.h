@@ -99,6 +99,9 @@
     X(simplified_layer_normalization)                             \
     X(group_normalization)                                        \
     X(instance_normalization)                                     \
+    X(lp_normalization)                                           \
+    X(lrn)                                                        \
+    X(mean_variance_normalization)                                \
     /* op_softmax.c: softmax */                                   \
     X(softmax)                                                    \
     X(log_softmax)                                                \
