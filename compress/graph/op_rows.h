@@ -78,10 +78,11 @@
     /* op_resize.c: resampling */                                 \
     X(resize)                                                     \
     X(upsample)                                                   \
-    /* op_matmul.c: matrix products */                            \
+    /* op_matmul.c, op_einsum.c: products */                      \
     X(matmul)                                                     \
     X(fused_matmul)                                               \
     X(gemm)                                                       \
+    X(einsum)                                                     \
     /* op_conv.c: convolution */                                  \
     X(conv)                                                       \
     X(conv_transpose)                                             \

@@ -335,7 +335,23 @@ CASES(einsum, "Einsum(equation='bij,bjk->bik') a:f32[2,3,4] b:f32[2,4,5]",
       "Einsum(equation='ij->ji') a:f32[3,4]",
       "Einsum(equation='bhid,bhjd->bhij') a:f32[2,2,3,4] b:f32[2,2,5,4]",
       "Einsum(equation='i,j->ij') a:f32[3] b:f32[4]", "Einsum(equation='ij->i') a:f32[3,4]",
-      "Einsum(equation='...ij,...jk') a:f32[2,3,4] b:f32[2,4,5]");
+      "Einsum(equation='...ij,...jk') a:f32[2,3,4] b:f32[2,4,5]",
+      "Einsum(equation='ij,jk->ki') a:f32[3,4] b:f32[4,5]",
+      "Einsum(equation='bhij,bhjd->bihd') a:f32[2,3,4,5] b:f32[2,3,5,2]",
+      "Einsum(equation='bihd,bjhd->bhij') a:f32[2,4,3,5] b:f32[2,6,3,5]",
+      "Einsum(equation='ijk,jl->kli') a:f32[2,3,4] b:f32[3,5]",
+      "Einsum(equation='ijk,kj->i') a:f32[2,3,4] b:f32[4,3]", "Einsum(equation='ii->i') a:f32[3,3]",
+      "Einsum(equation='ii,ij->j') a:f32[3,3] b:f32[3,4]",
+      "Einsum(equation='ij,k->i') a:f32[2,3] b:f32[4]",
+      "Einsum(equation='ij,jk,kl->il') a:f32[2,3] b:f32[3,4] c:f32[4,2]",
+      "Einsum(equation='i,i->') a:f32[5] b:f32[5]",
+      "Einsum(equation='ij,ij') a:f32[3,1] b:f32[1,4]",
+      "Einsum(equation='...i,...i->...') a:f32[2,3,4] b:f32[3,4]",
+      "Einsum(equation='ab...,b...c->...ca') a:f32[2,3,1,4] b:f32[3,5,4,2]",
+      "Einsum(equation='bdc,bac->bda') a:f32[2,0,3] b:f32[2,4,3]",
+      "Einsum(equation='ij,jk->ik') a:f32[3,0] b:f32[0,4]",
+      "Einsum(equation='abc,cd->abd') a:f32[2,3,4] b:f32[4,5]",
+      "Einsum(equation='ij->') a:f32[2,3]");
 
 /* op_conv.c. A tap of 1 is a product, one channel a group is depthwise, the rest goes through
  * panels; images with few positions and many channels through one panel together. */
