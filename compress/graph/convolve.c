@@ -53,6 +53,17 @@ static size_t pieces(size_t len, size_t piece) {
     return len / piece + (len % piece != 0);
 }
 
+/* In blocks of a length that compilers turn into wide stores. */
+static void fill(real *x, real value, size_t n) {
+    enum { BLOCK = 16 };
+    size_t i = 0;
+    for (; i + BLOCK <= n; i += BLOCK)
+        for (size_t j = 0; j < BLOCK; j++)
+            x[i + j] = value;
+    for (; i < n; i++)
+        x[i] = value;
+}
+
 static size_t volume(const size_t size[3]) {
     return size[0] * size[1] * size[2];
 }
@@ -297,21 +308,21 @@ static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err
     size_t row0 = row_tile * plan->rows, rows = least(plan->rows, c->out[1] - row0);
     size_t taps = volume(c->kernel), height = plan->height - (plan->rows - rows) * c->stride[1];
     real *plane = w->scratch + worker * w->panel;
-    const real *at[MAX_TAPS];
+    const real *top[MAX_TAPS], *at[MAX_TAPS]; /* of the first row, of this one */
+    for (size_t t = 0; t < taps; t++)
+        top[t] = plane + t / c->kernel[2] * c->dilation[1] * plan->width +
+                 t % c->kernel[2] * c->dilation[2];
     for (size_t g = group0; g < least(group0 + plan->groups, c->groups); g++) {
         fill_plane(c, image(w->x, w, n, g), row0 * c->stride[1], height, plan->width, plane);
         for (size_t m = 0; m < w->m; m++) {
             real *y = w->y + y_offset(w, n, g) + m * w->p + row0 * c->out[2];
             const real *weight = w->w + (g * w->m + m) * taps;
             real bias = w->bias ? w->bias[g * w->m + m] : 0;
+            if (!w->add)
+                fill(y, bias, rows * c->out[2]);
             for (size_t row = 0; row < rows; row++, y += c->out[2]) {
                 for (size_t t = 0; t < taps; t++)
-                    at[t] = plane +
-                            (row * c->stride[1] + t / c->kernel[2] * c->dilation[1]) * plan->width +
-                            t % c->kernel[2] * c->dilation[2];
-                if (!w->add)
-                    for (size_t i = 0; i < c->out[2]; i++)
-                        y[i] = bias;
+                    at[t] = top[t] + row * c->stride[1] * plan->width;
                 taps_sum(at, weight, taps, c->stride[2], c->out[2], y);
             }
         }
@@ -396,9 +407,7 @@ static bool is_whole(const struct work *w) {
 static void start_y(const struct work *w, size_t group, real *y, size_t cols) {
     for (size_t m = 0; m < w->m; m++) {
         real bias = w->bias ? w->bias[group * w->m + m] : 0;
-        real *row = y + m * w->p;
-        for (size_t i = 0; i < cols; i++)
-            row[i] = bias;
+        fill(y + m * w->p, bias, cols);
     }
 }
 

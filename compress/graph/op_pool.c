@@ -377,15 +377,17 @@ static void by_rows(const struct planes *p, size_t plane, real *padded) {
                                         1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     bool max = p->params->kind == POOL_MAX;
     size_t taps = p->kernel[1] * p->kernel[2];
-    const real *at[MAX_TAPS];
+    const real *top[MAX_TAPS], *at[MAX_TAPS]; /* of the first row, of this one */
+    for (size_t t = 0; t < taps; t++)
+        top[t] = padded + t / p->kernel[2] * p->dilation[1] * p->width +
+                 t % p->kernel[2] * p->dilation[2];
     real *y = (real *)p->y + plane * p->out_size, start = max ? -(real)INFINITY : 0;
     fill_padded(p, (const real *)p->x + plane * p->in_size, start, padded);
     bool whole = is_whole(p, 1) && is_whole(p, 2);
     struct place w = first_place(p);
     for (size_t row = 0; row < p->out[1]; row++, y += p->out[2]) {
         for (size_t t = 0; t < taps; t++)
-            at[t] = padded + (row * p->stride[1] + t / p->kernel[2] * p->dilation[1]) * p->width +
-                    t % p->kernel[2] * p->dilation[2];
+            at[t] = top[t] + row * p->stride[1] * p->width;
         for (size_t i = 0; i < p->out[2]; i++)
             y[i] = start;
         if (max) {

@@ -18,17 +18,21 @@ static void taps_sum_f32_avx2(const float *const *x, const float *w, size_t taps
                               size_t n, float *ret) {
     size_t i = 0;
     for (; step == 1 && i + 4 * LANES <= n; i += 4 * LANES) {
-        __m256 sum[4];
-        for (int j = 0; j < 4; j++)
-            sum[j] = _mm256_loadu_ps(ret + i + LANES * j);
+        float *to = ret + i;
+        __m256 a = _mm256_loadu_ps(to), b = _mm256_loadu_ps(to + LANES),
+               c = _mm256_loadu_ps(to + 2 * LANES), d = _mm256_loadu_ps(to + 3 * LANES);
         for (size_t t = 0; t < taps; t++) {
             __m256 weight = _mm256_set1_ps(w[t]);
-            for (int j = 0; j < 4; j++)
-                sum[j] = _mm256_add_ps(
-                    sum[j], _mm256_mul_ps(weight, _mm256_loadu_ps(x[t] + i + LANES * j)));
+            const float *from = x[t] + i;
+            a = _mm256_add_ps(a, _mm256_mul_ps(weight, _mm256_loadu_ps(from)));
+            b = _mm256_add_ps(b, _mm256_mul_ps(weight, _mm256_loadu_ps(from + LANES)));
+            c = _mm256_add_ps(c, _mm256_mul_ps(weight, _mm256_loadu_ps(from + 2 * LANES)));
+            d = _mm256_add_ps(d, _mm256_mul_ps(weight, _mm256_loadu_ps(from + 3 * LANES)));
         }
-        for (int j = 0; j < 4; j++)
-            _mm256_storeu_ps(ret + i + LANES * j, sum[j]);
+        _mm256_storeu_ps(to, a);
+        _mm256_storeu_ps(to + LANES, b);
+        _mm256_storeu_ps(to + 2 * LANES, c);
+        _mm256_storeu_ps(to + 3 * LANES, d);
     }
     for (; step == 1 && i + LANES <= n; i += LANES) {
         __m256 sum = _mm256_loadu_ps(ret + i);
