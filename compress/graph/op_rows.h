@@ -78,6 +78,8 @@
     /* op_resize.c: resampling */                                 \
     X(resize)                                                     \
     X(upsample)                                                   \
+    /* op_grid.c: sampling at places of a grid */                 \
+    X(grid_sample)                                                \
     /* op_matmul.c, op_einsum.c: products */                      \
     X(matmul)                                                     \
     X(fused_matmul)                                               \

@@ -311,6 +311,13 @@ CASES(
 CASES(upsample, "Upsample@9(mode='nearest') x:f32[1,2,3,4] scales:f32[4]{1.0,1.0,2.0,3.0}",
       "Upsample@7(mode='linear', scales=[1.0,1.0,2.0,2.0]) x:f32[1,2,3,4]");
 
+/* op_grid.c */
+CASES(grid_sample, "GridSample x:f32[2,3,4,5] g:f32[2,3,7,2]~(-1.3,1.3)",
+      "GridSample(mode='cubic', padding_mode='reflection', align_corners=1) x:f32[1,2,4,5] "
+      "g:f32[1,30,20,2]~(-2,2)",
+      "GridSample@16(mode='nearest', padding_mode='border') x:f32[1,2,4,5] g:f32[1,3,3,2]",
+      "GridSample x:f32[1,2,3,4,5] g:f32[1,2,3,4,3]~(-1.2,1.2)");
+
 /* op_matmul.c */
 CASES(matmul, "MatMul a:f32[5,7] b:f32[7,3]", "MatMul a:f32[2,3,5,7] b:f32[2,3,7,4]",
       "MatMul a:f32[2,1,5,7] b:f32[3,7,4]", "MatMul a:f32[7] b:f32[7,3]",
