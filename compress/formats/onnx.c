@@ -358,14 +358,16 @@ int onnx_open(struct resolver *files, struct model *model, struct err *err) {
     model->private = onnx;
     const char *path = files->files[index].path;
     reader.scratch = arena_new(LIMIT_MODEL_ARENA_BYTES);
+    reader.lasting = arena_new(LIMIT_MODEL_ARENA_BYTES);
     reader.wire = pbwire_new(model->files[onnx->file].source);
-    if (reader.scratch && reader.wire) {
-        reader.folder = arena_strndup(reader.scratch, path, (size_t)(file_name(path) - path));
-        reader.external_files = ARENA_ARRAY(reader.scratch, uint32_t, files->count);
-        strmap_init(&reader.tensor_names, reader.scratch);
-        strmap_init(&reader.functions_by_key, reader.scratch);
+    if (reader.scratch && reader.lasting && reader.wire) {
+        reader.folder = arena_strndup(reader.lasting, path, (size_t)(file_name(path) - path));
+        reader.external_files = ARENA_ARRAY(reader.lasting, uint32_t, files->count);
+        strmap_init(&reader.tensor_names, reader.lasting);
+        strmap_init(&reader.shared_names, reader.lasting);
+        strmap_init(&reader.functions_by_key, reader.lasting);
     }
-    if (!reader.scratch || !reader.wire || !reader.folder || !reader.external_files) {
+    if (!reader.folder || !reader.external_files) {
         onnx_no_memory(err);
         goto out;
     }
@@ -376,5 +378,6 @@ int onnx_open(struct resolver *files, struct model *model, struct err *err) {
 out:
     pbwire_free(reader.wire);
     arena_free(reader.scratch);
+    arena_free(reader.lasting);
     return result;
 }

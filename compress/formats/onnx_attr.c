@@ -199,6 +199,7 @@ static int read_body(const struct onnx_scope *scope, struct pbwire_span message,
                      struct attr *attr, struct err *err) {
     struct onnx_reader *r = scope->reader;
     struct onnx_scope body = *scope;
+    struct arena_mark mark = arena_mark(r->scratch);
     if (scope->depth >= LIMIT_GRAPH_DEPTH)
         return err_set(err, ERR_TOO_LARGE, "bodies and functions are nested deeper than %d",
                        LIMIT_GRAPH_DEPTH);
@@ -217,7 +218,10 @@ static int read_body(const struct onnx_scope *scope, struct pbwire_span message,
     if (!body.graph || !body.path)
         return onnx_no_memory(err);
     attr->body = body.graph;
-    return onnx_read_graph(&body, message, err);
+    if (onnx_read_graph(&body, message, err) < 0)
+        return -1;
+    arena_rewind(r->scratch, mark);
+    return 0;
 }
 
 /* What the caller of the function gave, under the name it has here. */

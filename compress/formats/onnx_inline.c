@@ -66,7 +66,7 @@ int onnx_read_function(struct onnx_reader *reader, struct pbwire_span message, s
         return -1;
     if (strcmp(f.domain, "ai.onnx") == 0)
         f.domain = "";
-    strmap_init(&f.constants, reader->scratch);
+    strmap_init(&f.constants, reader->lasting);
     const char *key = key_of(reader->scratch, f.domain, f.name, f.overload);
     struct onnx_function *list =
         arena_grow(reader->scratch, reader->functions, &reader->function_capacity,
@@ -223,10 +223,23 @@ static int pass_through(const struct onnx_scope *inner, const struct onnx_node *
     return 0;
 }
 
+/* After what the call makes: no two calls make the same value, and it is called the same when the
+ * model is written, other calls are opened and it is read again. */
+static const char *new_prefix(const struct onnx_scope *scope, const struct onnx_node *node,
+                              uint32_t call) {
+    struct arena *arena = scope->reader->scratch;
+    const char *outer = scope->renames ? scope->prefix : "";
+    for (size_t i = 0; i < node->out.count; i++)
+        if (node->out.list[i][0])
+            return arena_printf(arena, "%s%s/", outer, node->out.list[i]);
+    return arena_printf(arena, "%s%s_%" PRIu32 "/", outer, node->op_type, call);
+}
+
 int onnx_inline(const struct onnx_scope *scope, const struct onnx_node *node, bool *ret_done,
                 struct err *err) {
     struct onnx_reader *r = scope->reader;
     struct onnx_function *f = node->function;
+    struct arena_mark mark = arena_mark(r->scratch);
     struct onnx_scope inner = {
         .reader = r,
         .graph = scope->graph,
@@ -261,10 +274,7 @@ int onnx_inline(const struct onnx_scope *scope, const struct onnx_node *node, bo
     bool is_outermost = inner.call == 0;
     if (is_outermost && new_call(scope, node, &inner.call, err) < 0)
         return -1;
-    const char *outer = scope->renames ? scope->prefix : "";
-    inner.prefix = node->name[0]
-                       ? arena_printf(r->scratch, "%s%s/", outer, node->name)
-                       : arena_printf(r->scratch, "%s%s_%" PRIu32 "/", outer, f->name, inner.call);
+    inner.prefix = new_prefix(scope, node, inner.call);
     if (!inner.prefix)
         return onnx_no_memory(err);
     size_t before = scope->graph->node_count;
@@ -279,6 +289,7 @@ int onnx_inline(const struct onnx_scope *scope, const struct onnx_node *node, bo
         return -1;
     if (is_outermost)
         r->onnx->calls[inner.call].nodes = scope->graph->node_count - before;
+    arena_rewind(r->scratch, mark);
     *ret_done = true;
     return 0;
 }

@@ -319,14 +319,15 @@ static int external_file(struct onnx_reader *r, const struct onnx_tensor *tensor
 }
 
 static int wait_for_decoding(struct onnx_reader *r, const struct onnx_tensor *from, size_t tensor,
-                             struct err *err) {
+                             const char *name, struct err *err) {
     enum { ALIGN = 16 };
-    struct onnx_waiting *list = arena_grow(r->scratch, r->waiting, &r->waiting_capacity,
+    struct onnx_waiting *list = arena_grow(r->lasting, r->waiting, &r->waiting_capacity,
                                            r->waiting_count + 1, sizeof *list);
     if (!list)
         return onnx_no_memory(err);
     r->waiting = list;
-    list[r->waiting_count++] = (struct onnx_waiting){tensor, *from, r->waiting_bytes};
+    list[r->waiting_count] = (struct onnx_waiting){tensor, *from, r->waiting_bytes};
+    list[r->waiting_count++].from.name = name;
     uint64_t bytes = (from->bytes + ALIGN - 1) / ALIGN * ALIGN; /* bytes < 2^52: no overflow */
     if (!add_u64(r->waiting_bytes, bytes, &r->waiting_bytes) ||
         r->waiting_bytes > LIMIT_MODEL_ARENA_BYTES) {
@@ -339,16 +340,31 @@ static int wait_for_decoding(struct onnx_reader *r, const struct onnx_tensor *fr
     return 0;
 }
 
+/* The next number for a name that is taken; 0 when out of memory. Counting on from the last one
+ * keeps many bodies of one name from being tried against each other. */
+static uint32_t next_number(struct onnx_reader *r, const char *base) {
+    uint32_t at = strmap_get(&r->shared_names, base);
+    if (at == STRMAP_NONE) {
+        at = (uint32_t)r->shared_names.count;
+        uint32_t *counts =
+            arena_grow(r->lasting, r->shared_counts, &r->shared_capacity, at + 1, sizeof *counts);
+        if (!counts || strmap_put(&r->shared_names, base, at) < 0)
+            return 0;
+        r->shared_counts = counts;
+        counts[at] = 1;
+    }
+    return ++r->shared_counts[at];
+}
+
 static const char *tensor_name(struct onnx_reader *r, const char *path, const char *name,
                                struct err *err) {
     struct arena *arena = r->model->arena;
-    const char *own = arena_printf(arena, "%s%s", path, name);
+    const char *base = arena_printf(arena, "%s%s", path, name), *own = base;
     int put = -1;
-    for (unsigned n = 2; own; n++) {
-        put = strmap_put(&r->tensor_names, own, (uint32_t)r->model->tensor_count);
-        if (put != 0)
-            break;
-        own = arena_printf(arena, "%s%s#%u", path, name, n);
+    while (own &&
+           (put = strmap_put(&r->tensor_names, own, (uint32_t)r->model->tensor_count)) == 0) {
+        uint32_t number = next_number(r, base);
+        own = number ? arena_printf(arena, "%s#%" PRIu32, base, number) : NULL;
     }
     if (!own || put < 0) {
         onnx_no_memory(err);
@@ -386,7 +402,8 @@ static int add_tensor(struct onnx_reader *r, const char *path, const struct onnx
         if (external_file(r, from, &data.file, err) < 0)
             return -1;
     }
-    if (from->place == ONNX_PLACE_LIST && wait_for_decoding(r, from, model->tensor_count, err) < 0)
+    if (from->place == ONNX_PLACE_LIST &&
+        wait_for_decoding(r, from, model->tensor_count, name, err) < 0)
         return -1;
     struct tensor *tensor = &list[model->tensor_count++];
     *tensor = (struct tensor){
@@ -641,14 +658,18 @@ static int share_constant(struct onnx_scope *scope, const char *local, struct on
     struct onnx_function *f = scope->function;
     struct graph *root = r->model->graph;
     struct value *value;
-    const char *name = arena_printf(r->model->arena, "%s/%s", f->name, local);
-    for (unsigned n = 2; name && is_taken(root, name); n++)
-        name = arena_printf(r->model->arena, "%s/%s.%u", f->name, local, n);
+    /* Overloads, and functions of several domains, may share a name. */
+    const char *name = arena_printf(r->model->arena, "%s/%s", f->name, local), *base = name;
+    while (name && is_taken(root, name)) {
+        uint32_t number = next_number(r, base);
+        name = number ? arena_printf(r->model->arena, "%s.%" PRIu32, base, number) : NULL;
+    }
     if (tensor->location)
         r->onnx->has_fixed_external = true;
-    if (!name || strmap_put(&f->constants, local, (uint32_t)f->constant_names.count) < 0)
+    const char *key = arena_strdup(r->lasting, local);
+    if (!name || !key || strmap_put(&f->constants, key, (uint32_t)f->constant_names.count) < 0)
         return onnx_no_memory(err);
-    if (onnx_names_add(&f->constant_names, r->scratch, name, err) < 0 ||
+    if (onnx_names_add(&f->constant_names, r->lasting, name, err) < 0 ||
         onnx_add_weight(r, root, "", name, tensor, &value, err) < 0)
         return -1;
     return map_name(scope, local, name, err);

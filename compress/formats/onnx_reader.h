@@ -6,8 +6,8 @@
  * a function is one, whose names are renamed on the way into the graph around the call:
  *
  *   scope of the model's graph          "x" → "x"
- *     └ scope of a call "f1"            "t" → "f1/t", formal input "a" → what the caller gave
- *          └ scope of a body therein    "u" → "f1/u", else as the call's scope says
+ *     └ scope of a call that makes "y"  "t" → "y/t", formal input "a" → what the caller gave
+ *          └ scope of a body therein    "u" → "y/u", else as the call's scope says
  *     └ scope of a body                 "v" → "v", else as the graph around says
  */
 #ifndef COMPRESS_FORMATS_ONNX_READER_H
@@ -71,11 +71,16 @@ struct onnx_reader {
     struct model *model;
     struct onnx *onnx;
     struct pbwire *wire;
-    struct arena *scratch; /* for the length of the opening */
+    struct arena *scratch; /* rewound when a call or a body was read */
+    struct arena *lasting; /* for the length of the opening */
     const char *folder;    /* of the .onnx file: "" or "onnx/" */
     size_t nodes;          /* NodeProtos read, functions as often as they are called */
     size_t tensor_capacity;
     struct strmap tensor_names;
+    /* Names of tensors that several wanted, and how many had to take another. */
+    struct strmap shared_names;
+    uint32_t *shared_counts;
+    size_t shared_capacity;
     uint32_t *external_files; /* by resolver index: file of the model + 1 */
     struct onnx_waiting *waiting;
     size_t waiting_count, waiting_capacity;
@@ -94,7 +99,7 @@ struct onnx_scope {
     bool renames;
     struct strmap map;
     struct onnx_names *to;
-    const char *prefix; /* of new names, "f1/" */
+    const char *prefix; /* of new names, "y/" */
     /* Of a call: the function, and the graph's names of its outputs (NULL: nobody wants it). */
     struct onnx_function *function;
     const char **outputs;

@@ -1,8 +1,11 @@
 /* See the header. */
 #include "tests/support/tinyonnx.h"
 
+#include "compress/base/arena.h"
+#include "compress/formats/onnx.h"
 #include "compress/formats/onnx_proto.h"
 #include "compress/tensor/dtype.h"
+#include "tests/support/check.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -152,7 +155,11 @@ static void attribute(struct bytebuf *node, char *text) {
     *value++ = 0;
     bool number = strchr("-0123456789.", *value) != NULL;
     tinyonnx_text(&attr, ONNX_ATTR_NAME, text);
-    if (number && strchr(value, ',')) {
+    if (value[0] == '@') {
+        bool is_int = value[1] == '@';
+        tinyonnx_text(&attr, ONNX_ATTR_REF_NAME, value + 1 + is_int);
+        tinyonnx_varint(&attr, ONNX_ATTR_TYPE, is_int ? ONNX_TYPE_INT : ONNX_TYPE_FLOAT);
+    } else if (number && strchr(value, ',')) {
         char *save = NULL;
         for (char *one = strtok_r(value, ",", &save); one; one = strtok_r(NULL, ",", &save))
             tinyonnx_varint(&attr, ONNX_ATTR_INTS, (uint64_t)strtoll(one, NULL, 10));
@@ -246,6 +253,38 @@ void tinyonnx_graph(struct bytebuf *graph, const char *lines) {
     tinyonnx_text(graph, ONNX_GRAPH_NAME, "tiny");
 }
 
+/* The lines of nodes as fields `number`. */
+static void node_lines(struct bytebuf *b, uint32_t number, const char *lines) {
+    char line[LINE_BYTES];
+    while (*lines) {
+        int len = (int)strcspn(lines, "\n");
+        struct bytebuf node = {0};
+        snprintf(line, sizeof line, "%.*s", len, lines);
+        tinyonnx_node(&node, line);
+        tinyonnx_message(b, number, &node);
+        lines += len + (lines[len] != 0);
+    }
+}
+
+void tinyonnx_function(struct bytebuf *model, const char *head, const char *lines) {
+    char copy[LINE_BYTES], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", head);
+    char *name = strtok_r(copy, " ", &save), *dot = strrchr(name, '.');
+    struct bytebuf f = {0};
+    bool outputs = false;
+    *dot = 0;
+    tinyonnx_text(&f, ONNX_FUNCTION_NAME, dot + 1);
+    for (char *one = strtok_r(NULL, " ", &save); one; one = strtok_r(NULL, " ", &save))
+        if (strcmp(one, "->") == 0)
+            outputs = true;
+        else
+            tinyonnx_text(&f, outputs ? ONNX_FUNCTION_OUTPUT : ONNX_FUNCTION_INPUT, one);
+    node_lines(&f, ONNX_FUNCTION_NODE, lines);
+    tinyonnx_opset(&f, ONNX_FUNCTION_OPSET_IMPORT, "", 17);
+    tinyonnx_text(&f, ONNX_FUNCTION_DOMAIN, name);
+    tinyonnx_message(model, ONNX_MODEL_FUNCTIONS, &f);
+}
+
 void tinyonnx_opset(struct bytebuf *model, uint32_t field, const char *domain, uint64_t version) {
     struct bytebuf opset = {0};
     tinyonnx_text(&opset, ONNX_OPSET_DOMAIN, domain);
@@ -264,4 +303,42 @@ void tinyonnx_lines(struct bytebuf *model, uint64_t opset, const char *lines) {
     struct bytebuf graph = {0};
     tinyonnx_graph(&graph, lines);
     tinyonnx_model(model, IR_VERSION, opset, &graph);
+}
+
+int tinyonnx_open_files(struct tinyonnx *t, struct err *err) {
+    t->resolver = memfiles_resolver(&t->files);
+    if (format_open(t->resolver, &t->model, err) == 0)
+        return 0;
+    resolver_close(t->resolver);
+    memfiles_free(&t->files);
+    return -1;
+}
+
+int tinyonnx_open(struct tinyonnx *t, struct bytebuf *model, struct err *err) {
+    *t = (struct tinyonnx){.files = {.lone = true}};
+    memfiles_add(&t->files, "m.onnx", model->at, model->len);
+    bytebuf_free(model);
+    return tinyonnx_open_files(t, err);
+}
+
+void tinyonnx_close(struct tinyonnx *t) {
+    model_free(t->model);
+    resolver_close(t->resolver);
+    memfiles_free(&t->files);
+}
+
+void tinyonnx_write(const struct tinyonnx *t, uint64_t limit_bytes, struct memfiles *ret) {
+    static const struct output_facts facts = {"test", "{}", NULL};
+    struct arena *arena = arena_new(64 * MIB);
+    struct violations warnings;
+    struct layout layout;
+    struct err err = ERR_INIT;
+    CHECK(arena);
+    violations_init(&warnings, arena);
+    layout_init(&layout, arena);
+    CHECK_OK(onnx_lay_out_within(t->model, &facts, limit_bytes ? limit_bytes : ONNX_FILE_BYTES_MAX,
+                                 &layout, &warnings, &err),
+             &err);
+    memfiles_emit(t->model, &layout, ret);
+    arena_free(arena);
 }

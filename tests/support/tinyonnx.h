@@ -8,7 +8,8 @@
  *   ints s 0 3                   i64[2]
  *   int n 3                      i64[]
  *   MatMul x w -> t              a node; "com.x.Op" has a domain, "-" is an input that is not given
- *   Softmax t -> y axis=1        attributes: 1 int, 1.5 float, 1,0 ints ("1," one), word string
+ *   Softmax t -> y axis=1        attributes: 1 int, 1.5 float, 1,0 ints ("1," one), word string,
+ *                                @a the function's float attribute a, @@a an int
  *
  * The pattern: element i is (i * 37 % 101 - 50) / 64.
  *
@@ -17,10 +18,14 @@
 #ifndef TESTS_SUPPORT_TINYONNX_H
 #define TESTS_SUPPORT_TINYONNX_H
 
+#include "compress/base/err.h"
 #include "tests/support/bytebuf.h"
+#include "tests/support/memfiles.h"
 
 #include <stddef.h>
 #include <stdint.h>
+
+struct model;
 
 /* ---- fields ---- */
 
@@ -43,11 +48,30 @@ void tinyonnx_graph(struct bytebuf *graph, const char *lines);
 void tinyonnx_node(struct bytebuf *node, const char *line);
 /* An attribute with a body. */
 void tinyonnx_body(struct bytebuf *node, const char *name, const char *lines);
+/* A function of the model: "d.F a b -> y", then lines of nodes. Its operator set is 17. */
+void tinyonnx_function(struct bytebuf *model, const char *head, const char *lines);
 void tinyonnx_opset(struct bytebuf *model, uint32_t field, const char *domain, uint64_t version);
 /* ir_version, opset and the graph, which is freed. */
 void tinyonnx_model(struct bytebuf *model, uint64_t ir_version, uint64_t opset,
                     struct bytebuf *graph);
 /* All at once, IR version 8. */
 void tinyonnx_lines(struct bytebuf *model, uint64_t opset, const char *lines);
+
+/* ---- opened ---- */
+
+struct tinyonnx {
+    struct memfiles files;
+    struct resolver *resolver;
+    struct model *model;
+};
+
+/* As the lone file m.onnx; frees the bytes. -1 with err set: there is nothing to close. */
+int tinyonnx_open(struct tinyonnx *t, struct bytebuf *model, struct err *err);
+/* The files that t->files holds, which go on failure. */
+int tinyonnx_open_files(struct tinyonnx *t, struct err *err);
+void tinyonnx_close(struct tinyonnx *t);
+/* What the model would be written as: a layout with all defaults, emitted. Ends the test on
+ * failure. limit_bytes 0: the usual one. */
+void tinyonnx_write(const struct tinyonnx *t, uint64_t limit_bytes, struct memfiles *ret);
 
 #endif

@@ -1,0 +1,260 @@
+/* Opening ONNX models: which file, external data, facts, and what happens without memory. */
+#include "compress/formats/onnx.h"
+
+#include "compress/base/arena.h"
+#include "compress/formats/onnx_proto.h"
+#include "compress/graph/graph.h"
+#include "compress/tensor/array.h"
+#include "tests/support/allocfail.h"
+#include "tests/support/check.h"
+#include "tests/support/tinyonnx.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char lines[] = "input x f32[batch,4]\nweight w f32[4,3]\nMatMul x w -> t\n"
+                            "com.acme.Shrink t -> y\noutput y f32[batch,3]";
+
+static const char *fact(const struct model *model, const char *key) {
+    for (size_t i = 0; i < model->fact_count; i++)
+        if (strcmp(model->facts[i].key, key) == 0)
+            return model->facts[i].value;
+    return "";
+}
+
+static void add_model(struct memfiles *files, const char *path, struct bytebuf *model) {
+    memfiles_add(files, path, model->at, model->len);
+    bytebuf_free(model);
+}
+
+static void facts(void **state) {
+    struct bytebuf model = {0};
+    struct tinyonnx t;
+    struct err err = ERR_INIT;
+    tinyonnx_text(&model, ONNX_MODEL_PRODUCER_NAME, "someone");
+    tinyonnx_text(&model, ONNX_MODEL_PRODUCER_VERSION, "1.2");
+    tinyonnx_opset(&model, ONNX_MODEL_OPSET_IMPORT, "com.acme", 3);
+    tinyonnx_lines(&model, 17, lines);
+    CHECK_OK(tinyonnx_open(&t, &model, &err), &err);
+    CHECK_TEXT(t.model->format->name, "onnx");
+    CHECK_TEXT(fact(t.model, "ir_version"), "8");
+    CHECK_TEXT(fact(t.model, "opset"), "com.acme 3, ai.onnx 17");
+    CHECK_TEXT(fact(t.model, "producer"), "someone 1.2");
+    CHECK_TEXT(fact(t.model, "nodes"), "2");
+    CHECK_TEXT(fact(t.model, "inputs"), "x f32[batch,4]");
+    CHECK_TEXT(fact(t.model, "outputs"), "y f32[batch,3]");
+    CHECK_TEXT(fact(t.model, "not_executable_nodes"), "1");
+    CHECK_TEXT(fact(t.model, "not_executable"), "com.acme.Shrink");
+    CHECK_UINT(t.model->parameters, 12);
+    CHECK_INT(t.model->graph->last->version, 3);
+    tinyonnx_close(&t);
+}
+
+/* Any order of the top-level fields, unknown ones among them, is a model. */
+static void fields_in_any_order(void **state) {
+    struct bytebuf model = {0}, graph = {0};
+    struct tinyonnx t;
+    struct err err = ERR_INIT;
+    tinyonnx_graph(&graph, lines);
+    tinyonnx_text(&model, 77, "later");
+    tinyonnx_message(&model, ONNX_MODEL_GRAPH, &graph);
+    tinyonnx_opset(&model, ONNX_MODEL_OPSET_IMPORT, "ai.onnx", 13);
+    tinyonnx_varint(&model, ONNX_MODEL_IR_VERSION, 14);
+    CHECK_OK(tinyonnx_open(&t, &model, &err), &err);
+    CHECK_INT(t.model->graph->first->version, 13);
+    tinyonnx_close(&t);
+}
+
+static void refused_at_the_top(void **state) {
+    static const struct {
+        uint64_t ir;
+        bool graph, twice;
+        enum err_code code;
+        const char *says;
+    } rows[] = {
+        {2, true, false, ERR_UNSUPPORTED, "IR version 2"},
+        {15, true, false, ERR_UNSUPPORTED, "IR version 15"},
+        {8, false, false, ERR_BAD_MODEL, "no graph"},
+        {0, true, false, ERR_BAD_MODEL, "no ir_version"},
+        {8, true, true, ERR_BAD_MODEL, "two graphs"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct bytebuf model = {0};
+        struct tinyonnx t;
+        struct err err = ERR_INIT;
+        if (rows[i].ir)
+            tinyonnx_varint(&model, ONNX_MODEL_IR_VERSION, rows[i].ir);
+        for (int k = 0; k < rows[i].graph + rows[i].twice; k++) {
+            struct bytebuf graph = {0};
+            tinyonnx_graph(&graph, lines);
+            tinyonnx_message(&model, ONNX_MODEL_GRAPH, &graph);
+        }
+        CHECK_INT(tinyonnx_open(&t, &model, &err), -1);
+        CHECK_INT(err.code, rows[i].code);
+        CHECK_HOLDS(err.text, rows[i].says);
+    }
+}
+
+static void which_file_of_a_folder(void **state) {
+    static const struct {
+        const char *paths[3];
+        const char *opened; /* NULL: refused */
+    } rows[] = {
+        {{"any.onnx", "notes.txt"}, "any.onnx"},
+        {{"a.onnx", "model.onnx"}, "model.onnx"},
+        {{"onnx/model.onnx", "onnx/model_fp16.onnx"}, "onnx/model.onnx"},
+        {{"a.onnx", "b.onnx"}, NULL},
+        {{"a/model.onnx", "b/model.onnx"}, NULL},
+        {{"a/model.onnx", "b/model.onnx", "model.onnx"}, "model.onnx"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct tinyonnx t = {{{{0}}}};
+        struct err err = ERR_INIT;
+        for (int k = 0; k < 3 && rows[i].paths[k]; k++) {
+            struct bytebuf model = {0};
+            tinyonnx_lines(&model, 17, lines);
+            add_model(&t.files, rows[i].paths[k], &model);
+        }
+        if (!rows[i].opened) {
+            CHECK_INT(tinyonnx_open_files(&t, &err), -1);
+            CHECK_HOLDS(err.text, "several");
+            CHECK_HOLDS(err.text, rows[i].paths[1]);
+            continue;
+        }
+        CHECK_OK(tinyonnx_open_files(&t, &err), &err);
+        CHECK_TEXT(t.model->files[0].path, rows[i].opened);
+        tinyonnx_close(&t);
+    }
+}
+
+static void put_entry(struct bytebuf *b, const char *key, const char *value) {
+    struct bytebuf entry = {0};
+    tinyonnx_text(&entry, ONNX_ENTRY_KEY, key);
+    tinyonnx_text(&entry, ONNX_ENTRY_VALUE, value);
+    tinyonnx_message(b, ONNX_TENSOR_EXTERNAL_DATA, &entry);
+}
+
+/* A model whose weight w f32[2] lies elsewhere. */
+static void external_model(struct bytebuf *model, const char *location, const char *offset) {
+    struct bytebuf graph = {0}, tensor = {0};
+    tinyonnx_tensor(&tensor, "w", 1, "2");
+    put_entry(&tensor, "location", location);
+    put_entry(&tensor, "offset", offset);
+    tinyonnx_varint(&tensor, ONNX_TENSOR_DATA_LOCATION, ONNX_LOCATION_EXTERNAL);
+    tinyonnx_message(&graph, ONNX_GRAPH_INITIALIZER, &tensor);
+    tinyonnx_graph(&graph, "input x f32[2]\nAdd x w -> y\noutput y f32[2]");
+    tinyonnx_model(model, 8, 17, &graph);
+}
+
+static void external_data(void **state) {
+    static const float data[] = {9, 9, 1, 2};
+    struct bytebuf model = {0};
+    struct tinyonnx t = {{{{0}}}};
+    struct err err = ERR_INIT;
+    external_model(&model, "data/w.bin", "8");
+    add_model(&t.files, "onnx/m.onnx", &model);
+    memfiles_add(&t.files, "onnx/data/w.bin", data, sizeof data);
+    CHECK_OK(tinyonnx_open_files(&t, &err), &err);
+    const struct part *part = &t.model->tensors[0].parts[PART_DATA];
+    CHECK_TEXT(t.model->files[part->file].path, "onnx/data/w.bin");
+    CHECK_UINT(part->offset, 8);
+    CHECK_NUM(array_number(graph_value(t.model->graph, "w")->data, 1), 2, 0);
+    tinyonnx_close(&t);
+}
+
+static void external_data_that_are_not_there(void **state) {
+    static const struct {
+        const char *location, *offset, *says;
+    } rows[] = {
+        {"../w.bin", "0", "no path within the model"},
+        {"/etc/passwd", "0", "no path within the model"},
+        {"a/../../w.bin", "0", "no path within the model"},
+        {"", "0", "no path within the model"},
+        {"other.bin", "0", "which is not here"},
+        {"w.bin", "12", "end beyond the file"},
+        {"w.bin", "18446744073709551615", "end beyond the file"},
+        {"m.onnx", "0", "the model's own file"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct bytebuf model = {0};
+        struct tinyonnx t = {{{{0}}}};
+        struct err err = ERR_INIT;
+        external_model(&model, rows[i].location, rows[i].offset);
+        add_model(&t.files, "m.onnx", &model);
+        memfiles_add(&t.files, "w.bin", "0123456789abcdef", 16);
+        CHECK_INT(tinyonnx_open_files(&t, &err), -1);
+        CHECK_INT(err.code, ERR_BAD_MODEL);
+        CHECK_TEXT(err.tensor, "w");
+        CHECK_HOLDS(err.text, rows[i].says);
+    }
+    struct bytebuf model = {0};
+    struct tinyonnx t;
+    struct err err = ERR_INIT;
+    external_model(&model, "w.bin", "0"); /* a lone file: say what to do */
+    CHECK_INT(tinyonnx_open(&t, &model, &err), -1);
+    CHECK_HOLDS(err.text, "as a folder");
+}
+
+static void adapt_keeps(void **state) {
+    struct bytebuf model = {0};
+    struct tinyonnx t;
+    struct err err = ERR_INIT;
+    struct arena *arena = arena_new(MIB);
+    struct violations list;
+    tinyonnx_lines(&model, 17, lines);
+    CHECK_OK(tinyonnx_open(&t, &model, &err), &err);
+    violations_init(&list, arena);
+    struct encoding same = t.model->tensors[0].stored, half = encoding_plain(DTYPE_F16);
+    CHECK_INT(onnx_adapt(t.model, &t.model->tensors[0], &same, "/stages/0", &list), 0);
+    CHECK_INT(onnx_adapt(t.model, &t.model->tensors[0], &half, "/stages/0", &list), -1);
+    CHECK_UINT(list.count, 1);
+    CHECK_INT(list.items[0].code, ERR_UNSUPPORTED);
+    CHECK_TEXT(list.items[0].tensor, "w");
+    arena_free(arena);
+    tinyonnx_close(&t);
+}
+
+static void without_memory(void **state) {
+    struct bytebuf model = {0}, tensor = {0}, graph = {0};
+    struct memfiles files = {.lone = true};
+    tinyonnx_tensor(&tensor, "i", 7, "2");
+    tinyonnx_varint(&tensor, ONNX_TENSOR_INT64_DATA, 1);
+    tinyonnx_varint(&tensor, ONNX_TENSOR_INT64_DATA, 2);
+    tinyonnx_message(&graph, ONNX_GRAPH_INITIALIZER, &tensor);
+    tinyonnx_graph(&graph, "input x f32[2]\nd.F x i -> y\noutput y f32[2]");
+    tinyonnx_function(&model, "d.F a b -> out", "x.Op a b -> out");
+    tinyonnx_model(&model, 8, 17, &graph);
+    add_model(&files, "m.onnx", &model);
+    struct resolver *resolver = memfiles_resolver(&files);
+    bool failed = true;
+    unsigned n = 0;
+    for (; failed; n++) {
+        struct model *opened = NULL;
+        struct err err = ERR_INIT;
+        allocfail_arm(n);
+        int status = format_open(resolver, &opened, &err);
+        failed = allocfail_disarm();
+        if (failed)
+            CHECK_FAILS(status, &err, ERR_NO_MEMORY);
+        else
+            CHECK_OK(status, &err);
+        model_free(opened);
+    }
+    CHECK(n > 5);
+    resolver_close(resolver);
+    memfiles_free(&files);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(facts),
+        cmocka_unit_test(fields_in_any_order),
+        cmocka_unit_test(refused_at_the_top),
+        cmocka_unit_test(which_file_of_a_folder),
+        cmocka_unit_test(external_data),
+        cmocka_unit_test(external_data_that_are_not_there),
+        cmocka_unit_test(adapt_keeps),
+        cmocka_unit_test(without_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
