@@ -7,7 +7,8 @@
  *   cos, sin: [positions, R/2], looked up by positions [B,T] (Microsoft's also [1]: where the first
  *   one stands); or, without positions, [B,T,R/2]
  *
- * The first R numbers of a head turn, the rest stay (rotary_embedding_dim; 0: all D). Pair i is
+ * The first R numbers of a head turn, the rest stay (rotary_embedding_dim; 0: all D); caches may
+ * then be made for more, and their first R/2 columns count. Pair i is
  * (i, i + R/2), or (2i, 2i + 1) when interleaved:
  *   y1 = cos x1 - sin x2, y2 = sin x1 + cos x2
  *   dx1 = cos dy1 + sin dy2, dx2 = cos dy2 - sin dy1
@@ -38,6 +39,7 @@ struct rope_job {
     real *to;
     const struct array *positions;
     uint64_t angle_rows; /* of the caches, when they are looked up */
+    size_t angle_columns;
     bool backward;
     size_t per_tile; /* positions */
 };
@@ -105,6 +107,12 @@ static int head_width(struct op_infer *infer, struct dim *ret, struct err *err) 
     return 0;
 }
 
+static bool fits_turning(const struct rope_params *params, struct dim turning, struct dim columns) {
+    if (!dim_known(turning) || !dim_known(columns))
+        return true;
+    return params->rotated ? columns.size >= turning.size / 2 : columns.size == turning.size / 2;
+}
+
 static int rope_check_angles(struct op_infer *infer, struct dim width, struct err *err) {
     const struct rope_params *params = infer->node->params;
     const struct type *x = &infer->in[0]->type, *positions = type_at(infer, params->positions);
@@ -119,10 +127,13 @@ static int rope_check_angles(struct op_infer *infer, struct dim width, struct er
             continue;
         if (angles->rank != (positions ? 2 : 3) ||
             (!positions && (is_not(angles->dims[0], batch) || is_not(angles->dims[1], length))) ||
-            (dim_known(turning) && is_not(angles->dims[angles->rank - 1], DIM(turning.size / 2))))
+            !fits_turning(params, turning, angles->dims[angles->rank - 1]))
             return op_fail(infer->node, err, "the %s cache does not fit the input",
                            i ? "sine" : "cosine");
     }
+    const struct type *cos = type_at(infer, params->cos), *sin = type_at(infer, params->sin);
+    if (cos->ranked && sin->ranked && is_not(cos->dims[cos->rank - 1], sin->dims[sin->rank - 1]))
+        return op_fail(infer->node, err, "the caches differ in their columns");
     bool one = positions && params->positions == 1 && positions->ranked && positions->rank == 1;
     if (positions && positions->ranked &&
         (one ? is_not(positions->dims[0], DIM(1))
@@ -156,7 +167,8 @@ static struct rope_job rope_job(const struct op_run *run, const struct array *x)
     struct rope_job job = {.params = params, .node = run->node};
     job.batches = (size_t)x->dims[0];
     job.length = (size_t)x->dims[x->rank - 2];
-    job.half = (size_t)cos->dims[cos->rank - 1];
+    job.angle_columns = (size_t)cos->dims[cos->rank - 1];
+    job.half = params->rotated ? (size_t)params->rotated / 2 : job.angle_columns;
     if (x->rank == 4) {
         job.heads = (size_t)x->dims[1];
         job.width = (size_t)x->dims[3];
@@ -228,7 +240,8 @@ static int rope_tile(void *ctx, size_t tile, unsigned worker, struct err *err) {
         size_t b = p / job->length, t = p % job->length, row;
         if (angle_row(job, b, t, &row, err) < 0)
             return -1;
-        const real *cos = job->cos + row * job->half, *sin = job->sin + row * job->half;
+        const real *cos = job->cos + row * job->angle_columns;
+        const real *sin = job->sin + row * job->angle_columns;
         for (size_t h = 0; h < job->heads; h++) {
             size_t at = b * job->batch_step + h * job->head_step + t * job->row_step;
             if (job->backward)

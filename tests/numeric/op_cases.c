@@ -531,6 +531,8 @@ CASES(rotary_embedding, "RotaryEmbedding f32[2,3,5,8] f32[9,4]{0.5} f32[9,4]{0.2
       "RotaryEmbedding(num_heads=2) f32[2,5,12] f32[9,3]{0.5} f32[9,3]{0.25} i64[2,5]~(0,8)",
       "RotaryEmbedding(num_heads=3, rotary_embedding_dim=2) f32[1,2000,12] f32[7,1]{0.5} "
       "f32[7,1]{0.25} i64[1,2000]~(0,6)",
+      "RotaryEmbedding(rotary_embedding_dim=4) f32[2,4,3,8] f32[5,4]{0.5} f32[5,4]{0.25} "
+      "i64[2,3]~(0,4)",
       "RotaryEmbedding f16[1,2,3,4] f16[4,2]{0.5} f16[4,2]{0.25} i64[1,3]");
 CASES(rotary_embedding_ms,
       "com.microsoft::RotaryEmbedding f32[2,5,12] i64[2,5]~(0,8) f32[9,3]{0.5} f32[9,3]{0.25}",
