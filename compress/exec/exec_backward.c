@@ -6,7 +6,7 @@
 #include "compress/base/arena.h"
 #include "compress/exec/exec_build.h"
 
-#include <stdlib.h>
+#include <assert.h>
 
 static int start(struct exec_build *b, struct err *err);
 static int node_step(struct exec_build *b, const struct exec_item *item, struct err *err);
@@ -134,17 +134,20 @@ static int node_step(struct exec_build *b, const struct exec_item *item, struct 
     }
     if (exec_steps_add(b, &b->plan->run, &step, err) < 0)
         return -1;
-    for (size_t k = 0; k < item->in_count; k++)
-        if (step.din[k] != SLOT_NONE && step.din[k] != item->in[k]->gradient &&
-            exec_steps_move(b, &b->plan->run, STEP_ADD, step.din[k], item->in[k]->gradient,
-                            item->guard, 0, err) < 0)
+    for (size_t k = 0; k < item->in_count; k++) {
+        const struct exec_var *in = item->in[k];
+        if (in && step.din[k] != SLOT_NONE && step.din[k] != in->gradient &&
+            exec_steps_move(b, &b->plan->run, STEP_ADD, step.din[k], in->gradient, item->guard, 0,
+                            err) < 0)
             return -1;
+    }
     return 0;
 }
 
 /* If's output was a copy of the branch's result: under the branch's guard, so is its gradient. */
 static int copy_step(struct exec_build *b, const struct exec_item *item, struct err *err) {
     uint32_t to;
+    assert(item->in[0] && item->out[0]);
     if (add_to(b, item->in[0], &to, err) < 0)
         return -1;
     return exec_steps_move(b, &b->plan->run, STEP_ADD, item->out[0]->gradient, to, item->guard, 0,

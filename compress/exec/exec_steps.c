@@ -127,7 +127,7 @@ static int by_index(const void *a, const void *b) {
 
 /* Runs again what makes a variable whose memory was given up, and what that needs, in order. */
 static int run_again(struct exec_build *b, struct exec_var *var, struct err *err) {
-    struct exec_item **list = calloc(b->item_count, sizeof(struct exec_item *));
+    struct exec_item **list = calloc(b->item_count + 1, sizeof(struct exec_item *));
     if (!list)
         return no_memory(err);
     size_t count = 0;

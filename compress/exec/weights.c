@@ -33,6 +33,7 @@ struct weights {
 
 static struct entry *find(struct weights *w, const struct value *value);
 static int add(struct weights *w, const struct value *value, struct entry **ret, struct err *err);
+static int fill(struct weights *w, struct entry *e, const struct array *array, struct err *err);
 static int load(struct weights *w, struct entry *e, bool beyond_budget, struct team *team,
                 struct err *err);
 static struct array *decode(const struct model *model, const struct tensor *tensor,
@@ -95,31 +96,9 @@ int weights_hold(struct weights *w, const struct value *value, struct team *team
 
 int weights_put(struct weights *w, const struct value *value, const struct array *array,
                 struct err *err) {
-    enum dtype dtype = dtype_row(array->dtype)->is_float ? DTYPE_F32 : array->dtype;
     struct entry *e;
-    if (add(w, value, &e, err) < 0)
+    if (add(w, value, &e, err) < 0 || fill(w, e, array, err) < 0)
         return -1;
-    struct array *copy = e->array;
-    if (!copy || copy->dtype != dtype || !array_same_shape(copy, array)) {
-        if (e->users > 0)
-            return err_set(err, ERR_BUG, "weight '%s' changes its shape while it is used",
-                           value->name);
-        copy = array_new(dtype, array->rank, array->dims);
-        if (!copy)
-            return err_set(err, ERR_NO_MEMORY, "no memory for weight '%s'", value->name);
-    }
-    if (array_convert(array, copy, false, err) < 0) {
-        if (copy != e->array)
-            array_free(copy);
-        return -1;
-    }
-    if (copy != e->array) {
-        array_free(e->array);
-        w->bytes -= e->bytes;
-        e->array = copy;
-        e->bytes = array_bytes(copy);
-        w->bytes += e->bytes;
-    }
     e->held = true;
     return 0;
 }
@@ -153,7 +132,8 @@ static int grow(struct weights *w, struct err *err) {
         if (w->table[i].value)
             *find(&bigger, w->table[i].value) = w->table[i];
     free(w->table);
-    *w = bigger;
+    w->table = bigger.table;
+    w->capacity = bigger.capacity;
     return 0;
 }
 
@@ -173,6 +153,33 @@ static int add(struct weights *w, const struct value *value, struct entry **ret,
 }
 
 /* ---- loading ---- */
+
+/* The entry's array becomes a copy, in place where the shape is the same. */
+static int fill(struct weights *w, struct entry *e, const struct array *array, struct err *err) {
+    enum dtype dtype = dtype_row(array->dtype)->is_float ? DTYPE_F32 : array->dtype;
+    struct array *copy = e->array;
+    if (!copy || copy->dtype != dtype || !array_same_shape(copy, array)) {
+        if (e->users > 0)
+            return err_set(err, ERR_BUG, "weight '%s' changes its shape while it is used",
+                           e->value->name);
+        copy = array_new(dtype, array->rank, array->dims);
+        if (!copy)
+            return err_set(err, ERR_NO_MEMORY, "no memory for weight '%s'", e->value->name);
+    }
+    if (array_convert(array, copy, false, err) < 0) {
+        if (copy != e->array)
+            array_free(copy);
+        return -1;
+    }
+    if (copy != e->array) {
+        array_free(e->array);
+        w->bytes -= e->bytes;
+        e->array = copy;
+        e->bytes = array_bytes(copy);
+        w->bytes += e->bytes;
+    }
+    return 0;
+}
 
 /* Drops what nobody uses, the longest unused first, until `bytes` more fit. */
 static bool make_room(struct weights *w, uint64_t bytes) {
@@ -198,10 +205,7 @@ static int load(struct weights *w, struct entry *e, bool beyond_budget, struct t
     const struct value *value = e->value;
     if (!w->model && value->data) { /* a graph by hand whose content stands in it */
         make_room(w, value->data->elements * sizeof(real));
-        if (weights_put(w, value, value->data, err) < 0)
-            return -1;
-        e->held = false;
-        return 0;
+        return fill(w, e, value->data, err);
     }
     if (value->kind != VALUE_WEIGHT || !w->model || value->tensor >= w->model->tensor_count) {
         err_set(err, ERR_BUG, "nobody gave the weight '%s'", value->name);

@@ -66,7 +66,7 @@ static void runs_and_runs_again(void **state) {
     struct array *weight = tinygraph_array("f32[6,5]", "w");
     for (int run = 0; run < 2; run++) {
         struct array *given = tinygraph_array("f32[4,6]", run ? "second" : "first");
-        real want[20];
+        real want[20] = {0};
         expected_net(given, weight, want);
         CHECK_OK(exec_run(r.session, &(struct exec_input){x, given}, 1, NULL, &err), &err);
         check_near(exec_output(r.session, y), want, 1e-6);
@@ -100,7 +100,7 @@ static void converts_around_rows(void **state) {
     struct array *given = tinygraph_array("f16[2,6]", "x"), *as_f32;
     as_f32 = tinygraph_array("f32[2,6]", "x");
     struct array *weight = tinygraph_array("f32[6,5]", "w");
-    real want[10];
+    real want[10] = {0};
     expected_net(as_f32, weight, want);
     CHECK_OK(exec_run(r.session, &(struct exec_input){x, given}, 1, NULL, &err), &err);
     const struct array *got = exec_output(r.session, z);
@@ -158,7 +158,7 @@ static void takes_a_branch(void **state) {
         struct array choice = {.dtype = DTYPE_BOOL, .elements = 1, .data = &taken};
         struct exec_input inputs[] = {{x, given}, {flag, &choice}};
         struct array *weight = tinygraph_array("f32[6,5]", taken ? "w" : "v");
-        real want[10];
+        real want[10] = {0};
         expected_net(given, weight, want);
         CHECK_OK(exec_run(r.session, inputs, 2, NULL, &err), &err);
         check_near(exec_output(r.session, y), want, 1e-6);
@@ -289,6 +289,40 @@ static void comes_home_without_memory(void **state) {
     tinygraph_free(&t);
 }
 
+static bool says_yes(void *self) {
+    unsigned *left = self;
+    return (*left)-- == 0;
+}
+
+/* Wherever it is asked to stop it does, and the next run is as if nothing had been. */
+static void stops_when_asked(void **state) {
+    struct rig r = {0};
+    tinygraph_new(&r.t);
+    struct value *y = deep_net(&r.t, 3);
+    const struct value *x = graph_value(r.t.graph, "x");
+    struct binding binding = {x, tinygraph_fact("f32[9,64]")};
+    struct array *given = tinygraph_array("f32[9,64]", "x");
+    struct exec_input input = {x, given};
+    real want[9 * 64] = {0};
+    struct err err = ERR_INIT;
+    rig_start(&r, &binding, 1, NULL, 1);
+    CHECK_OK(exec_run(r.session, &input, 1, NULL, &err), &err);
+    memcpy(want, exec_output(r.session, y)->data, sizeof want);
+    unsigned stops = 0;
+    for (int rc = -1; rc < 0; stops++) {
+        unsigned left = stops;
+        struct progress progress = {.self = &left, .is_cancelled = says_yes};
+        err = ERR_INIT;
+        rc = exec_run(r.session, &input, 1, &progress, &err);
+        CHECK(rc == 0 || err.code == ERR_CANCELLED);
+    }
+    CHECK(stops > 6); /* before each of six steps, and in them */
+    CHECK_BYTES(exec_output(r.session, y)->data, want, sizeof want);
+    array_free(given);
+    rig_stop(&r);
+    tinygraph_free(&r.t);
+}
+
 struct seen {
     char names[200];
     size_t count;
@@ -304,7 +338,7 @@ static void streams_weights(void **state) {
     struct binding binding = {x, tinygraph_fact("f32[5,64]")};
     struct array *given = tinygraph_array("f32[5,64]", "x");
     struct exec_input input = {x, given};
-    real want[5 * 64];
+    real want[5 * 64] = {0};
     rig_start(&r, &binding, 1, NULL, 1);
     CHECK_OK(exec_run(r.session, &input, 1, NULL, &err), &err);
     memcpy(want, exec_output(r.session, y)->data, sizeof want);
@@ -377,6 +411,7 @@ int main(void) {
         cmocka_unit_test(allocates_nothing_while_running),
         cmocka_unit_test(comes_home_without_memory),
         cmocka_unit_test(streams_weights),
+        cmocka_unit_test(stops_when_asked),
         cmocka_unit_test(observers_see_in_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
