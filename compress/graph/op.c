@@ -64,13 +64,14 @@ int op_axis(const struct node *node, int64_t axis, unsigned rank, unsigned *ret,
 
 int op_broadcast(struct op_infer *infer, const struct type *a, const struct type *b,
                  struct type *ret, struct err *err) {
-    ret->ranked = a->ranked && b->ranked;
-    if (!ret->ranked)
+    unsigned rank = a->rank > b->rank ? a->rank : b->rank;
+    struct dim dims[LIMIT_RANK]; /* ret may be a or b: not written before both are read */
+    if (!a->ranked || !b->ranked) {
+        ret->ranked = false;
         return 0;
-    ret->rank = a->rank > b->rank ? a->rank : b->rank;
-    struct dim dims[LIMIT_RANK]; /* ret may be a or b */
-    for (unsigned d = 0; d < ret->rank; d++) {
-        unsigned from_end = ret->rank - d;
+    }
+    for (unsigned d = 0; d < rank; d++) {
+        unsigned from_end = rank - d;
         struct dim x = from_end <= a->rank ? a->dims[a->rank - from_end] : DIM(1);
         struct dim y = from_end <= b->rank ? b->dims[b->rank - from_end] : DIM(1);
         if (dim_same(x, y) || (dim_known(y) && y.size == 1))
@@ -86,7 +87,9 @@ int op_broadcast(struct op_infer *infer, const struct type *a, const struct type
         else
             dims[d] = (struct dim){-1, symbols_get(infer->symbols, NULL)};
     }
-    memcpy(ret->dims, dims, ret->rank * sizeof *dims);
+    ret->ranked = true;
+    ret->rank = rank;
+    memcpy(ret->dims, dims, rank * sizeof *dims);
     return 0;
 }
 

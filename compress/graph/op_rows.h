@@ -32,7 +32,55 @@
     X(fast_gelu)                                                  \
     X(clip)                                                       \
     /* op_unary.c: functions of one value */                      \
+    X(abs)                                                        \
+    X(neg)                                                        \
+    X(sign)                                                       \
+    X(sqrt)                                                       \
+    X(reciprocal)                                                 \
+    X(exp)                                                        \
+    X(log)                                                        \
+    X(floor)                                                      \
+    X(ceil)                                                       \
+    X(round)                                                      \
+    X(sin)                                                        \
+    X(cos)                                                        \
+    X(tan)                                                        \
+    X(asin)                                                       \
+    X(acos)                                                       \
+    X(atan)                                                       \
+    X(sinh)                                                       \
+    X(cosh)                                                       \
+    X(asinh)                                                      \
+    X(acosh)                                                      \
+    X(atanh)                                                      \
+    X(not)                                                        \
+    X(bitwise_not)                                                \
+    X(is_nan)                                                     \
+    X(is_inf)                                                     \
     /* op_binary.c: arithmetic, comparison, logic, Where */       \
+    X(add)                                                        \
+    X(sub)                                                        \
+    X(mul)                                                        \
+    X(div)                                                        \
+    X(pow)                                                        \
+    X(mod)                                                        \
+    X(max)                                                        \
+    X(min)                                                        \
+    X(sum)                                                        \
+    X(mean)                                                       \
+    X(equal)                                                      \
+    X(less)                                                       \
+    X(less_or_equal)                                              \
+    X(greater)                                                    \
+    X(greater_or_equal)                                           \
+    X(and)                                                        \
+    X(or)                                                         \
+    X(xor)                                                        \
+    X(bitwise_and)                                                \
+    X(bitwise_or)                                                 \
+    X(bitwise_xor)                                                \
+    X(bit_shift)                                                  \
+    X(where)                                                      \
     /* op_reduce.c: reductions over axes */                       \
     /* op_cast.c: conversion between types */                     \
     /* op_shape.c: the same elements in another shape or order */ \

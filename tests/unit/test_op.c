@@ -52,7 +52,10 @@ static void shapes_broadcast(void **state) {
     CHECK_OK(op_broadcast(&infer, &a, &b, &c, &err), &err);
     char text[64];
     CHECK_TEXT(type_describe(&c, &symbols, text, sizeof text), "unknown[n,3,4]");
-    struct type d = {DTYPE_F32, true, 1, {DIM(5)}};
+    struct type d = {DTYPE_F32, true, 1, {DIM(5)}}, grown = d,
+                of_two = {0, true, 2, {DIM(2), DIM(1)}};
+    CHECK_OK(op_broadcast(&infer, &grown, &of_two, &grown, &err), &err); /* in place */
+    CHECK_TEXT(type_describe(&grown, &symbols, text, sizeof text), "f32[2,5]");
     CHECK(op_broadcast(&infer, &a, &d, &c, &err) < 0);
     CHECK_HOLDS(err.text, "Add 'n': shapes do not broadcast: 4 against 5 in axis 2");
     err_clear(&err);
