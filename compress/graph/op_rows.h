@@ -5,7 +5,8 @@
 #ifndef COMPRESS_GRAPH_OP_ROWS_H
 #define COMPRESS_GRAPH_OP_ROWS_H
 
-/* clang-format off: a section per file, a line per row */
+/* A section per file, a line per row. */
+/* clang-format off */
 #define OP_ROWS(X)                                                \
     /* op_act.c: activations */                                   \
     X(relu)                                                       \
