@@ -84,6 +84,8 @@
     X(where)                                                      \
     /* op_reduce.c: reductions over axes */                       \
     /* op_cast.c: conversion between types */                     \
+    X(cast)                                                       \
+    X(cast_like)                                                  \
     /* op_shape.c: the same elements in another shape or order */ \
     X(reshape)                                                    \
     X(flatten)                                                    \

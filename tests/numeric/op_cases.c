@@ -138,9 +138,12 @@ CASES(cum_sum, "CumSum x:f32[3,5] axis:i64[]{1}",
 /* op_cast.c */
 CASES(cast, "Cast(to=1) x:f32[31]", "Cast(to=7) x:f32[31]~(-5,5)", "Cast(to=1) x:i64[31]",
       "Cast(to=9) x:f32[3]{0.0,1.0,-2.0}", "Cast(to=10) x:f32[31]", "Cast(to=1) x:f16[31]",
-      "Cast(to=11) x:f32[5]");
+      "Cast(to=11) x:f32[5]", "Cast(to=1) x:f32[101,103]", "Cast(to=6) x:f32[101,103]~(-99,99)",
+      "Cast(to=16) x:f64[7]", "Cast(to=17, saturate=0) x:f32[7]~(-900,900)", "Cast(to=22) x:i8[9]",
+      "Cast(to=3) x:bool[2,3]", "Cast@9(to=7) x:i32[2]{3,-4}", "Cast(to=1) x:f32[0,3]",
+      "Cast(to=13) x:u8[]");
 CASES(cast_like, "CastLike x:f32[31] like:i64[1]", "CastLike x:i32[31] like:f32[1]",
-      "CastLike x:f32[31] like:f32[2]");
+      "CastLike x:f32[31] like:f32[2]", "CastLike x:f32[101,103] like:f32[2]");
 
 /* op_shape.c: the same elements in another shape or order */
 CASES(identity, "Identity x:f32[3,5]", "Identity x:i64[3]", "Identity@7 x:f16[3,5]",
