@@ -104,6 +104,7 @@ static void gemv(const struct gemm *g, bool one_row) {
 }
 
 void gemm_tile(const struct gemm *g) {
+    blas_facts(); /* sets BLAS to one thread: tiles are the team's */
     assert(g->batches <= 1 && g->m <= INT_MAX && g->n <= INT_MAX && g->k <= INT_MAX);
     assert(g->lda <= INT_MAX && g->ldb <= INT_MAX && g->ldc <= INT_MAX);
     if (g->m == 0 || g->n == 0)
