@@ -19,6 +19,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/tensor/vmath.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -60,16 +61,52 @@ static uint64_t start(const struct positions *p, uint64_t position) {
     return position / p->inner * p->classes * p->inner + position % p->inner;
 }
 
-/* log Σ exp(x_c / temperature) */
+/* Classes that go through a buffer on the stack at a time. */
+enum { PIECE = 512 };
+
+/* The softmax of one position at a temperature: exp(x_c / T - top) / sum. */
+struct softmax {
+    real top;
+    double sum;
+};
+
+/* x_c / T of classes [first, first + count), side by side. */
+static void scaled(const struct positions *p, const real *x, double temperature, uint64_t first,
+                   size_t count, real *ret) {
+    if (p->inner == 1)
+        memcpy(ret, x + first, count * sizeof *ret);
+    else
+        for (size_t i = 0; i < count; i++)
+            ret[i] = x[(first + i) * p->inner];
+    if (temperature != 1)
+        vmath_mul_scalar(ret, (real)(1 / temperature), count, ret);
+}
+
+static size_t piece(const struct positions *p, uint64_t first) {
+    return p->classes - first < PIECE ? (size_t)(p->classes - first) : PIECE;
+}
+
+static struct softmax softmax_of(const struct positions *p, const real *x, double temperature) {
+    struct softmax s = {-(real)INFINITY, 0};
+    real buffer[PIECE];
+    for (uint64_t c = 0; c < p->classes; c += PIECE) {
+        scaled(p, x, temperature, c, piece(p, c), buffer);
+        real top = vmath_max(buffer, piece(p, c));
+        s.top = top > s.top ? top : s.top;
+    }
+    if (s.top == -(real)INFINITY)
+        s.top = 0;
+    for (uint64_t c = 0; c < p->classes; c += PIECE) {
+        scaled(p, x, temperature, c, piece(p, c), buffer);
+        s.sum += vmath_exp_sum(buffer, s.top, piece(p, c), buffer);
+    }
+    return s;
+}
+
+/* log Σ exp(x_c / T) */
 static double log_sum_exp(const struct positions *p, const real *x, double temperature) {
-    double top = -INFINITY, sum = 0;
-    for (uint64_t c = 0; c < p->classes; c++)
-        top = (double)x[c * p->inner] > top ? (double)x[c * p->inner] : top;
-    if (top == -INFINITY)
-        top = 0;
-    for (uint64_t c = 0; c < p->classes; c++)
-        sum += exp(((double)x[c * p->inner] - top) / temperature);
-    return top / temperature + log(sum);
+    struct softmax s = softmax_of(p, x, temperature);
+    return (double)s.top + log(s.sum);
 }
 
 static double sum_in_order(const double *partial, size_t count, size_t step) {
@@ -345,11 +382,16 @@ static int class_backward_tile(void *ctx, size_t tile, unsigned worker, struct e
             mass += (double)dlog_prob[c * at->inner];
         if (d == 0 && !dlog_prob)
             continue;
-        double lse = log_sum_exp(at, x, 1);
-        for (uint64_t c = 0; c < at->classes; c++) {
-            double softmax = exp((double)x[c * at->inner] - lse);
-            double other = dlog_prob ? (double)dlog_prob[c * at->inner] : 0;
-            dx[c * at->inner] += (real)((d - mass) * softmax + other);
+        struct softmax softmax = softmax_of(at, x, 1);
+        real share = (real)((d - mass) / softmax.sum), buffer[PIECE];
+        for (uint64_t c0 = 0; c0 < at->classes; c0 += PIECE) {
+            size_t n = piece(at, c0);
+            scaled(at, x, 1, c0, n, buffer);
+            vmath_exp_sum(buffer, softmax.top, n, buffer);
+            for (size_t i = 0; i < n; i++) {
+                uint64_t c = (c0 + i) * at->inner;
+                dx[c] += share * buffer[i] + (dlog_prob ? dlog_prob[c] : 0);
+            }
         }
     }
     return 0;
