@@ -579,27 +579,42 @@ static bool tap_at(const struct qconv_job *job, unsigned axis, size_t position, 
     return true;
 }
 
+/* Tap `tap` of the windows [from, from + count) along the last axis of one line of x. */
+static void tap_line(const struct qconv_job *job, size_t line, size_t tap, size_t from,
+                     size_t count, real *ret) {
+    size_t stride = job->stride[2], ahead = tap * job->dilation[2], pad = job->pad[2];
+    size_t limit = job->in[2] + pad; /* windows w with pad <= w * stride + ahead < limit */
+    size_t low = ahead < pad ? (pad - ahead + stride - 1) / stride : 0;
+    size_t high = ahead < limit ? (limit - ahead + stride - 1) / stride : 0;
+    int zero_point = zero_point_at(&job->x, 0);
+    low = low > from ? low : from;
+    high = high < from + count ? high : from + count;
+    if (low < high && stride == 1)
+        widen(&job->x, line + low + ahead - pad, high - low, zero_point, ret + (low - from));
+    for (size_t w = low; stride != 1 && w < high; w++)
+        widen(&job->x, line + w * stride + ahead - pad, 1, zero_point, ret + (w - from));
+}
+
 /* Row k is a channel and a tap; column n is a position. */
 static void qconv_columns(const void *self, size_t k0, size_t rows, size_t n0, size_t columns,
                           real *ret) {
     const struct qconv_columns *c = self;
     const struct qconv_job *job = c->job;
     const size_t *kernel = job->kernel, *out = job->out, *in = job->in;
-    int zero_point = zero_point_at(&job->x, 0);
     for (size_t r = 0; r < rows; r++) {
         size_t k = k0 + r, tap2 = k % kernel[2], tap1 = k / kernel[2] % kernel[1];
         size_t tap0 = k / kernel[2] / kernel[1] % kernel[0];
         size_t channel = k / kernel[2] / kernel[1] / kernel[0];
         size_t base = c->first + channel * in[0] * in[1] * in[2];
         real *to = ret + r * TILE_COLUMNS;
-        for (size_t n = 0; n < columns; n++) {
-            size_t p = n0 + n, i0, i1, i2;
-            bool inside = tap_at(job, 0, p / out[2] / out[1], tap0, &i0) &&
-                          tap_at(job, 1, p / out[2] % out[1], tap1, &i1) &&
-                          tap_at(job, 2, p % out[2], tap2, &i2);
-            to[n] = 0;
-            if (inside)
-                widen(&job->x, base + (i0 * in[1] + i1) * in[2] + i2, 1, zero_point, to + n);
+        memset(to, 0, columns * sizeof *to);
+        for (size_t n = 0; n < columns;) {
+            size_t p = n0 + n, o2 = p % out[2], i0, i1;
+            size_t count = columns - n < out[2] - o2 ? columns - n : out[2] - o2;
+            if (tap_at(job, 0, p / out[2] / out[1], tap0, &i0) &&
+                tap_at(job, 1, p / out[2] % out[1], tap1, &i1))
+                tap_line(job, base + (i0 * in[1] + i1) * in[2], tap2, o2, count, to + n);
+            n += count;
         }
     }
 }
@@ -796,19 +811,39 @@ static real nbits_zero_point(const struct nbits_job *job, size_t column, size_t 
                             block);
 }
 
-/* Elements [k0, k0 + count) of a column; k0 starts a block or divides one. */
+/* Blocks hold a multiple of these. */
+enum { NBITS_STEP = 16 };
+
+static void sixteen_of_4_bits(const uint8_t *bytes, real zero_point, real scale, real *ret) {
+    for (size_t j = 0; j < NBITS_STEP / 2; j++) {
+        ret[2 * j] = ((real)(bytes[j] & 15) - zero_point) * scale;
+        ret[2 * j + 1] = ((real)(bytes[j] >> 4) - zero_point) * scale;
+    }
+}
+
+static void sixteen_of_8_bits(const uint8_t *bytes, real zero_point, real scale, real *ret) {
+    for (size_t j = 0; j < NBITS_STEP; j++)
+        ret[j] = ((real)bytes[j] - zero_point) * scale;
+}
+
+/* Elements [k0, k0 + count) of a column; k0 is a multiple of NBITS_RUN. */
 static void nbits_column(const struct nbits_job *job, size_t column, size_t k0, size_t count,
                          real *ret) {
     const struct nbits_params *p = job->params;
-    size_t block_bytes = p->block * p->bits / 8;
     for (size_t i = 0; i < count;) {
-        size_t block = (k0 + i) / p->block, within = (k0 + i) % p->block;
+        size_t block = (k0 + i) / p->block, within = (k0 + i) % p->block, j = 0;
         size_t left = p->block - within, part = count - i < left ? count - i : left;
-        const uint8_t *bytes = job->b + (column * p->blocks + block) * block_bytes;
+        const uint8_t *bytes =
+            job->b + ((column * p->blocks + block) * p->block + within) * p->bits / 8;
         real scale = job->scales[column * p->blocks + block];
         real zero_point = nbits_zero_point(job, column, block);
-        for (size_t j = 0; j < part; j++)
-            ret[i + j] = ((real)nbits_code(bytes, p->bits, within + j) - zero_point) * scale;
+        for (; j + NBITS_STEP <= part; j += NBITS_STEP)
+            if (p->bits == 4)
+                sixteen_of_4_bits(bytes + j / 2, zero_point, scale, ret + i + j);
+            else
+                sixteen_of_8_bits(bytes + j, zero_point, scale, ret + i + j);
+        for (; j < part; j++)
+            ret[i + j] = ((real)nbits_code(bytes, p->bits, j) - zero_point) * scale;
         i += part;
     }
 }

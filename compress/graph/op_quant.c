@@ -236,14 +236,17 @@ static uint64_t run_from(const struct cut *cut, uint64_t at, uint64_t *ret_scale
     *ret_step = 0;
     if (cut->single)
         return cut->inner - at;
-    uint64_t i = at % cut->inner, a = at / cut->inner % cut->along,
-             o = at / cut->inner / cut->along;
-    *ret_scale = a;
+    uint64_t i = at % cut->inner, a = at / cut->inner % cut->along;
+    uint64_t o = at / cut->inner / cut->along, left = cut->along - a;
     if (cut->blocks) {
+        uint64_t in_block = cut->block - a % cut->block;
         *ret_scale = (o * cut->blocks + a / cut->block) * cut->inner + i;
-        *ret_step = 1;
+        *ret_step = cut->inner == 1 ? 0 : 1;
+        return cut->inner > 1 ? cut->inner - i : in_block < left ? in_block : left;
     }
-    return cut->inner - i;
+    *ret_scale = a;
+    *ret_step = cut->inner == 1 ? 1 : 0;
+    return cut->inner > 1 ? cut->inner - i : left;
 }
 
 /* Elements [first, first + count) as an array of their own. */
@@ -285,6 +288,7 @@ typedef int piece_fn(const struct quant_job *job, uint64_t at, size_t count,
 static int in_pieces(const struct quant_job *job, size_t tile, piece_fn *fn, struct err *err) {
     struct steps steps;
     uint64_t end = (tile + 1) * TILE;
+    uint64_t loaded = 0, loaded_count = 0; /* that many copies of this scale are in steps */
     if (end > job->x->elements)
         end = job->x->elements;
     for (uint64_t at = tile * TILE; at < end;) {
@@ -293,7 +297,11 @@ static int in_pieces(const struct quant_job *job, size_t tile, piece_fn *fn, str
             count = end - at;
         if (count > PIECE)
             count = PIECE;
-        load_steps(job, first, step, (size_t)count, &steps);
+        if (step || first != loaded || count > loaded_count) {
+            load_steps(job, first, step, (size_t)count, &steps);
+            loaded = first;
+            loaded_count = step ? 0 : count;
+        }
         if (fn(job, at, (size_t)count, &steps, err) < 0)
             return -1;
         at += count;
@@ -335,7 +343,11 @@ static int quantize_piece(const struct quant_job *job, uint64_t at, size_t count
         return 0;
     }
     to_integers(x, steps, job->low, job->high, count, q);
-    return array_convert(&integers, &to, false, err);
+    if (array_item_bytes(to.dtype) != 1)
+        return array_convert(&integers, &to, false, err);
+    for (size_t k = 0; k < count; k++)
+        ((uint8_t *)to.data)[k] = (uint8_t)q[k];
+    return 0;
 }
 
 static int quantize_tile(void *ctx, size_t tile, unsigned worker, struct err *err) {
