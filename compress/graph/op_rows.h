@@ -83,6 +83,21 @@
     X(bit_shift)                                                  \
     X(where)                                                      \
     /* op_reduce.c: reductions over axes */                       \
+    X(reduce_sum)                                                 \
+    X(reduce_mean)                                                \
+    X(reduce_max)                                                 \
+    X(reduce_min)                                                 \
+    X(reduce_prod)                                                \
+    X(reduce_l1)                                                  \
+    X(reduce_l2)                                                  \
+    X(reduce_sum_square)                                          \
+    X(reduce_log_sum)                                             \
+    X(reduce_log_sum_exp)                                         \
+    /* op_along.c: along one axis */                              \
+    X(arg_max)                                                    \
+    X(arg_min)                                                    \
+    X(cum_sum)                                                    \
+    X(top_k)                                                      \
     /* op_cast.c: conversion between types */                     \
     X(cast)                                                       \
     X(cast_like)                                                  \
