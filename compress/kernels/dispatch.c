@@ -28,6 +28,7 @@ static void fill_avx2(struct kernels *k) {
     fp8_fill_avx2(k);
     legacy_fill_avx2(k);
     taps_fill_avx2(k);
+    vmath_fill_avx2(k);
 }
 #endif
 
@@ -38,6 +39,7 @@ static void fill_avx512(struct kernels *k) {
     affine_fill_avx512(k);
     fp8_fill_avx512(k);
     taps_fill_avx512(k);
+    vmath_fill_avx512(k);
 }
 #endif
 
@@ -46,6 +48,7 @@ static void fill_neon(struct kernels *k) {
     convert_fill_neon(k);
     stats_fill_neon(k);
     affine_fill_neon(k);
+    vmath_fill_neon(k);
 }
 #endif
 

@@ -13,8 +13,8 @@
  * walk them. Threads: kernels_init() once before any other thread starts; then read-only.
  *
  * One file per family and instruction set: convert (small floats), stats (ranges, errors), affine
- * (int8, int4), fp8, legacy (GGUF blocks of 32), taps
- * (weighted sums of shifted rows).
+ * (int8, int4), fp8, legacy (GGUF blocks of 32), taps (weighted sums of shifted rows), vmath
+ * (functions, arithmetic, sums: one text for all widths, vmath_vec.h).
  */
 #ifndef COMPRESS_KERNELS_KERNELS_H
 #define COMPRESS_KERNELS_KERNELS_H

@@ -21,15 +21,18 @@ void affine_fill_avx2(struct kernels *k);
 void fp8_fill_avx2(struct kernels *k);
 void legacy_fill_avx2(struct kernels *k);
 void taps_fill_avx2(struct kernels *k);
+void vmath_fill_avx2(struct kernels *k);
 
 void convert_fill_avx512(struct kernels *k);
 void stats_fill_avx512(struct kernels *k);
 void affine_fill_avx512(struct kernels *k);
 void fp8_fill_avx512(struct kernels *k);
 void taps_fill_avx512(struct kernels *k);
+void vmath_fill_avx512(struct kernels *k);
 
 void convert_fill_neon(struct kernels *k);
 void stats_fill_neon(struct kernels *k);
 void affine_fill_neon(struct kernels *k);
+void vmath_fill_neon(struct kernels *k);
 
 #endif

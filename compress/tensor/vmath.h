@@ -9,8 +9,9 @@
  * n is a number of elements, zero too. ret may be one of the inputs (the same pointer), but must
  * not overlap them in any other way. NaN in gives NaN out, unless a line says otherwise.
  *
- * Errors of the functions are at most 2 units in the last place of f32, everywhere, subnormal
- * results included (tests/unit/test_vmath.c; sources of the polynomials in kernels/vmath_ref.c).
+ * Errors are below 2 units in the last place of f32 everywhere, subnormal results included. Over
+ * all floats the largest are: exp 0.99, log 0.83, tanh 1.33, sigmoid 1.97, erf 1.41
+ * (tests/unit/test_vmath.c; sources of the polynomials in kernels/vmath_ref.c).
  *
  * Sums: element i is added to partial sum i mod 16, in f64, and the 16 are added pairwise: a fixed
  * tree, and an error that does not grow with n. A sum over tiles is the tiles' sums, added in
