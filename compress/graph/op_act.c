@@ -542,6 +542,7 @@ const struct op op_prelu = {
     .forward = prelu_forward,
     .backward = prelu_backward,
     .scratch = both_scratch,
+    .dims = relate_broadcast,
     .tolerance = 1e-6,
     .doc = "x, or slope x below 0",
 };
@@ -641,6 +642,7 @@ static uint64_t bias_gelu_scratch(const struct op_run *shapes, bool backward, un
         .forward = bias_gelu_forward,          \
         .backward = bias_gelu_backward,        \
         .scratch = bias_gelu_scratch,          \
+        .dims = relate_broadcast,              \
         .tolerance = 1e-6,                     \
         .doc = text,                           \
     };
@@ -744,6 +746,13 @@ static int clip_backward(const struct op_backward *back, struct err *err) {
     return op_map_backward_with(back, &clip_map, &c, err);
 }
 
+static int clip_dims(struct relations *r, const struct op_run *shapes) {
+    for (unsigned k = 1; k <= 2; k++) /* a bound may be written [1] */
+        if (relate_fixed(r, AXIS_IN(k, 0)) < 0)
+            return -1;
+    return relate_elementwise(r, shapes);
+}
+
 const struct op op_clip = {
     .op_type = "Clip",
     .domain = "",
@@ -757,6 +766,7 @@ const struct op op_clip = {
     .parse = clip_parse,
     .infer = clip_infer,
     .forward = clip_forward,
+    .dims = clip_dims,
     .backward = clip_backward,
     .tolerance = 1e-6,
     .doc = "x within two bounds",

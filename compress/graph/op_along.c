@@ -8,7 +8,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
-#include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 
 #include <string.h>
 
@@ -51,6 +51,27 @@ static bool comparable(const struct array *x) {
     return x->dtype == DTYPE_F32 ||
            (!dtype_row(x->dtype)->is_float && array_item_bytes(x->dtype) > 0 &&
             x->dtype != DTYPE_C64 && x->dtype != DTYPE_C128);
+}
+
+/* Whole lines may go; what is at which place of a line matters. Outputs have x's rank, or lack the
+ * axis. */
+static int line_dims(struct relations *r, const struct op_run *shapes, int64_t axis) {
+    const struct array *x = shapes->in[0];
+    unsigned at;
+    if (op_axis(shapes->node, axis, x->rank, &at, NULL) < 0)
+        return -1;
+    int done = relate_fixed(r, AXIS_IN(0, at));
+    if (done == 0)
+        done = relate_fixed(r, AXIS_IN(1, 0)); /* the number that says the axis, or how many */
+    for (size_t slot = 0; slot < shapes->node->out_count; slot++) {
+        bool lacks = shapes->out[slot] && shapes->out[slot]->rank < x->rank;
+        for (unsigned d = 0; d < x->rank && done == 0; d++)
+            if (d != at)
+                done = relate_same(r, AXIS_IN(0, d), AXIS_OUT(slot, d - (lacks && d > at)));
+            else if (!lacks)
+                done = relate_fixed(r, AXIS_OUT(slot, d));
+    }
+    return done;
 }
 
 static size_t line_tiles(const struct lines *l, uint64_t *ret_tile) {
@@ -139,6 +160,10 @@ static int arg_forward(const struct op_run *run, struct err *err) {
     return loop_run(run->team, run->progress, tiles, arg_tile, &job, err);
 }
 
+static int arg_dims(struct relations *r, const struct op_run *shapes) {
+    return line_dims(r, shapes, ((const struct arg *)shapes->node->params)->axis);
+}
+
 #define ARG_ROW(row, type, text)                                \
     const struct op op_##row = {.op_type = type,                \
                                 .domain = "",                   \
@@ -151,6 +176,7 @@ static int arg_forward(const struct op_run *run, struct err *err) {
                                 .parse = arg_parse,             \
                                 .infer = arg_infer,             \
                                 .forward = arg_forward,         \
+                                .dims = arg_dims,               \
                                 .doc = text};
 ARG_ROW(arg_max, "ArgMax", "index of the largest along an axis")
 ARG_ROW(arg_min, "ArgMin", "index of the smallest along an axis")
@@ -265,6 +291,17 @@ static int cum_backward(const struct op_backward *back, struct err *err) {
     return cum_run(&back->run, &job, node->in[1]->data, err);
 }
 
+static int cum_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *axis = shapes->in[1];
+    int done = relate_fixed(r, AXIS_IN(1, 0));
+    if (axis->data && axis->elements == 1)
+        return line_dims(r, shapes, array_int(axis, 0));
+    for (unsigned d = 0; d < shapes->in[0]->rank && done == 0; d++)
+        if ((done = relate_fixed(r, AXIS_IN(0, d))) == 0)
+            done = relate_fixed(r, AXIS_OUT(0, d));
+    return done;
+}
+
 const struct op op_cum_sum = {
     .op_type = "CumSum",
     .domain = "",
@@ -278,6 +315,7 @@ const struct op op_cum_sum = {
     .infer = cum_infer,
     .forward = cum_forward,
     .backward = cum_backward,
+    .dims = cum_dims,
     .tolerance = 1e-6,
     .doc = "running sum along an axis",
 };
@@ -490,6 +528,10 @@ static int topk_backward(const struct op_backward *back, struct err *err) {
     return loop_run(run->team, run->progress, tiles, scatter_tile, &s, err);
 }
 
+static int topk_dims(struct relations *r, const struct op_run *shapes) {
+    return line_dims(r, shapes, ((const struct topk *)shapes->node->params)->axis);
+}
+
 const struct op op_top_k = {
     .op_type = "TopK",
     .domain = "",
@@ -505,6 +547,7 @@ const struct op op_top_k = {
     .forward = topk_forward,
     .backward = topk_backward,
     .scratch = topk_scratch,
+    .dims = topk_dims,
     .tolerance = 1e-6,
     .doc = "the k largest along an axis",
 };

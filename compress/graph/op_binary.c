@@ -13,6 +13,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/graph/broadcast.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/vmath.h"
 
 #include <math.h>
@@ -468,7 +469,7 @@ static uint64_t two_scratch(const struct op_run *shapes, bool backward, unsigned
 #define ROW_FIELDS(row, type, since, row_flags, text)                                    \
     .op_type = type, .domain = "", .min_version = since, .max_version = OP_ONNX_VERSION, \
     .min_in = 2, .max_in = 2, .min_out = 1, .max_out = 1, .flags = row_flags,            \
-    .infer = row##_infer, .forward = row##_forward, .doc = text
+    .infer = row##_infer, .forward = row##_forward, .dims = relate_broadcast, .doc = text
 #define TWO(row)                                                          \
     static int row##_infer(struct op_infer *infer, struct err *err) {     \
         return infer_rule(infer, &row##_rule, err);                       \
@@ -828,6 +829,7 @@ static int mean_backward(const struct op_backward *back, struct err *err) {
                                 .forward = row##_forward,       \
                                 .backward = row_backward,       \
                                 .scratch = many_scratch,        \
+                                .dims = relate_broadcast,       \
                                 .tolerance = 1e-6,              \
                                 .doc = text};
 ROW_MANY(max, "Max", taken_backward, OP_NEEDS_IN | OP_NEEDS_OUT, "the largest of all inputs")
@@ -941,6 +943,7 @@ const struct op op_where = {
     .forward = where_forward,
     .backward = where_backward,
     .scratch = where_scratch,
+    .dims = relate_broadcast,
     .tolerance = 1e-6,
     .doc = "a where c holds, else b",
 };

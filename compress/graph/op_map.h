@@ -16,6 +16,7 @@
 #define COMPRESS_GRAPH_OP_MAP_H
 
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 
 /* No run is longer: functions may keep buffers of so many elements on the stack. */
 enum { OP_MAP_RUN = 512 };
@@ -70,7 +71,7 @@ int op_map_parse(const struct node *node, struct arena *arena, const char *alpha
 #define OP_MAP_FIELDS(row, type, row_flags, row_parse, text)                        \
     .op_type = type, .min_in = 1, .max_in = 1, .min_out = 1, .max_out = 1,          \
     .flags = OP_IN_PLACE | (row_flags), .parse = row_parse, .infer = op_infer_same, \
-    .forward = row##_forward, .doc = text
+    .forward = row##_forward, .dims = relate_elementwise, .doc = text
 
 /* The row of a function with a gradient, and of one without; the last argument is one of the two
  * ranges of versions above. */

@@ -13,7 +13,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/broadcast.h"
-#include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/vmath.h"
 
 #include <math.h>
@@ -582,6 +582,36 @@ static uint64_t reduce_scratch(const struct op_run *shapes, bool backward, unsig
     return backward ? each * shapes->out[0]->elements * sizeof(real) : 0;
 }
 
+/* ---- axes: what is reduced may be cut, and changes the result ---- */
+
+static int reduce_dims(struct relations *r, const struct op_run *shapes) {
+    const struct reduce *p = shapes->node->params;
+    const struct array *x = shapes->in[0];
+    const struct array *axes = node_has(shapes->node, 1) ? shapes->in[1] : NULL;
+    unsigned mask = 0, out = 0;
+    bool known = !axes || axes->data;
+    if (known && axes_of(shapes->node, axes, x->rank, &mask, NULL) < 0)
+        return -1;
+    int done = relate_fixed(r, AXIS_IN(1, 0)); /* ignored where axes are an attribute */
+    for (unsigned d = 0; d < x->rank && done == 0 && !known; d++)
+        done = relate_fixed(r, AXIS_IN(0, d));
+    for (unsigned d = 0; d < shapes->out[0]->rank && done == 0 && !known; d++)
+        done = relate_fixed(r, AXIS_OUT(0, d));
+    for (unsigned d = 0; d < x->rank && done == 0 && known; d++) {
+        bool reduced = mask >> d & 1;
+        if (!reduced)
+            done = relate_same(r, AXIS_IN(0, d), AXIS_OUT(0, out));
+        else if (x->dims[d] > 1)
+            done = relate_contracted(r, AXIS_IN(0, d), AXIS_IN(0, d));
+        else
+            done = relate_fixed(r, AXIS_IN(0, d));
+        if (done == 0 && reduced && p->keepdims)
+            done = relate_fixed(r, AXIS_OUT(0, out));
+        out += !reduced || p->keepdims;
+    }
+    return done;
+}
+
 #define REDUCE_ROW(row, type, of_kind, row_flags, text)                                     \
     static int row##_parse(const struct node *node, struct arena *arena, void **ret_params, \
                            struct err *err) {                                               \
@@ -601,6 +631,7 @@ static uint64_t reduce_scratch(const struct op_run *shapes, bool backward, unsig
                                 .forward = reduce_forward,                                  \
                                 .backward = reduce_backward,                                \
                                 .scratch = reduce_scratch,                                  \
+                                .dims = reduce_dims,                                        \
                                 .tolerance = 1e-6,                                          \
                                 .doc = text};
 REDUCE_ROW(reduce_sum, "ReduceSum", SUM, 0, "sum over axes")

@@ -195,6 +195,7 @@ const struct op op_not = {
     .flags = OP_IN_PLACE,
     .infer = not_infer,
     .forward = not_forward,
+    .dims = relate_elementwise,
     .doc = "logical not",
 };
 
@@ -221,6 +222,7 @@ const struct op op_bitwise_not = {
     .flags = OP_IN_PLACE,
     .infer = bitwise_not_infer,
     .forward = bitwise_not_forward,
+    .dims = relate_elementwise,
     .doc = "every bit turned",
 };
 
@@ -252,6 +254,7 @@ const struct op op_is_nan = {
     .max_out = 1,
     .infer = to_bool_infer,
     .forward = is_nan_forward,
+    .dims = relate_elementwise,
     .doc = "whether x is no number",
 };
 
@@ -287,5 +290,6 @@ const struct op op_is_inf = {
     .parse = is_inf_parse,
     .infer = to_bool_infer,
     .forward = is_inf_forward,
+    .dims = relate_elementwise,
     .doc = "whether x is infinite",
 };
