@@ -194,8 +194,9 @@ int onnx_encode_value_info(struct onnx_writer *w, const struct graph *graph, con
         for (unsigned d = 0; type->ranked && d < type->rank; d++) {
             struct pbout dim;
             pbout_init(&dim, w->arena);
-            const char *symbol = graph->symbols->names[type->dims[d].symbol];
-            if (dim_known(type->dims[d]))
+            bool known = dim_known(type->dims[d]);
+            const char *symbol = known ? NULL : graph->symbols->names[type->dims[d].symbol];
+            if (known)
                 pbout_varint(&dim, ONNX_DIM_VALUE, (uint64_t)type->dims[d].size);
             else if (symbol && symbol[0])
                 pbout_text(&dim, ONNX_DIM_PARAM, symbol);

@@ -606,6 +606,21 @@ static int add_constant(const struct onnx_scope *scope, const char *name, enum d
     return graph_add_constant(scope->graph, name, array, &value, err);
 }
 
+static bool is_settled_by(const struct attr *attr) {
+    static const struct {
+        const char *name;
+        enum attr_kind kind;
+    } rows[] = {{"value", ATTR_TENSOR},
+                {"value_int", ATTR_INT},
+                {"value_ints", ATTR_INTS},
+                {"value_float", ATTR_FLOAT},
+                {"value_floats", ATTR_FLOATS}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (strcmp(attr->name, rows[i].name) == 0)
+            return attr->kind == rows[i].kind;
+    return false;
+}
+
 /* value_int, value_ints, value_float, value_floats; or a tensor that came from the caller. False in
  * *ret_done: none of these. */
 static int settle_plain(struct onnx_scope *scope, const struct onnx_node *node, bool *ret_done,
@@ -616,8 +631,7 @@ static int settle_plain(struct onnx_scope *scope, const struct onnx_node *node, 
         return 0;
     if (onnx_read_attr(scope, node->attrs.list[0], node->out.list[0], &attr, &given, err) < 0)
         return -1;
-    if (!given || attr.kind == ATTR_STRING || attr.kind == ATTR_STRINGS ||
-        attr.kind == ATTR_GRAPH || attr.kind == ATTR_OTHER)
+    if (!given || !is_settled_by(&attr))
         return 0;
     const char *name;
     struct value *value;

@@ -9,6 +9,7 @@
 #include "compress/base/loop.h"
 #include "compress/base/strmap.h"
 #include "compress/formats/format.h"
+#include "compress/graph/graph.h"
 #include "compress/graph/tensor_reader.h"
 #include "compress/graph/tiling.h"
 #include "compress/kernels/kernels.h"
@@ -458,6 +459,18 @@ static int map_artifact(struct verifier *v, struct strmap *map, struct err *err)
     return 0;
 }
 
+/* Constants of a graph are no tensors of the model, and some containers hold them as such. */
+static size_t count_constants(const struct verifier *v) {
+    size_t count = 0;
+    for (size_t i = 0; v->source->graph && i < v->artifact->tensor_count; i++) {
+        const struct tensor *t = &v->artifact->tensors[i];
+        const struct value *value = graph_value(v->source->graph, t->name);
+        count += value && value->kind == VALUE_CONSTANT && value->data->rank == t->rank &&
+                 memcmp(value->data->dims, t->dims, t->rank * sizeof t->dims[0]) == 0;
+    }
+    return count;
+}
+
 static int verify_tensors(struct verifier *v, struct err *err) {
     struct strmap map;
     if (map_artifact(v, &map, err) < 0)
@@ -478,6 +491,7 @@ static int verify_tensors(struct verifier *v, struct err *err) {
             return -1;
         expected++;
     }
+    expected += count_constants(v);
     if (expected != v->artifact->tensor_count)
         return err_set(err, ERR_VERIFY, "the artifact holds %zu tensors instead of %zu",
                        v->artifact->tensor_count, expected);

@@ -2,13 +2,16 @@
 #include "compress/formats/onnx.h"
 
 #include "compress/base/arena.h"
+#include "compress/base/digest.h"
 #include "compress/formats/onnx_proto.h"
 #include "compress/graph/graph.h"
 #include "compress/tensor/array.h"
 #include "tests/support/allocfail.h"
 #include "tests/support/check.h"
+#include "tests/support/golden.h"
 #include "tests/support/tinyonnx.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,6 +198,98 @@ static void external_data_that_are_not_there(void **state) {
     CHECK_HOLDS(err.text, "as a folder");
 }
 
+/* ---- models of the onnx package (tests/golden/export_onnx.py) ---- */
+
+static void add_golden(struct memfiles *files, const char *path, const char *name) {
+    size_t len;
+    void *data = golden_read(golden_name("onnx/%s", name), &len);
+    memfiles_add(files, path, data, len);
+    free(data);
+}
+
+static void open_golden(struct tinyonnx *t, const char *name) {
+    struct err err = ERR_INIT;
+    *t = (struct tinyonnx){.files = {.lone = strcmp(name, "external/model.onnx") != 0}};
+    add_golden(&t->files, "model.onnx", name);
+    if (!t->files.lone)
+        add_golden(&t->files, "weights.bin", "external/weights.bin");
+    CHECK_OK(tinyonnx_open_files(t, &err), &err);
+}
+
+static void check_tensor(const struct model *model, const char *name, const char *type,
+                         const char *dims, const char *sha256) {
+    const struct tensor *t = model_tensor(model, "", name);
+    char text[160] = "", hex[DIGEST_HEX_LEN + 1];
+    struct err err = ERR_INIT;
+    if (!t)
+        print_error("there is no tensor %s\n", name);
+    CHECK(t != NULL);
+    CHECK_TEXT(dtype_row(t->stored.dtype)->name, type);
+    for (unsigned d = 0; d < t->rank; d++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d", d ? "," : "[",
+                 (int)t->dims[d]);
+    strcat(text, t->rank ? "]" : "[]");
+    CHECK_TEXT(text, dims);
+    const struct part *data = &t->parts[PART_DATA];
+    void *bytes = malloc(data->bytes + 1);
+    CHECK_OK(source_read(model->files[data->file].source, data->offset, bytes, data->bytes, &err),
+             &err);
+    struct digest digest = digest_of(bytes, data->bytes);
+    digest_hex(&digest, hex);
+    CHECK_TEXT(hex, sha256);
+    free(bytes);
+}
+
+static void tensors_are_what_the_package_wrote(void **state) {
+    size_t len;
+    char *expected = golden_read("onnx/expected.txt", &len), *save = NULL;
+    size_t checked = 0, found = 0;
+    char opened[64] = "";
+    struct tinyonnx t = {{{{0}}}};
+    expected = realloc(expected, len + 1);
+    CHECK(expected);
+    expected[len] = 0;
+    for (char *line = strtok_r(expected, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+        char file[64], name[64], type[16], dims[32], sha256[80];
+        CHECK_INT(sscanf(line, "%63s %63s %15s %31s %79s", file, name, type, dims, sha256), 5);
+        if (strcmp(file, opened) != 0) {
+            if (opened[0])
+                tinyonnx_close(&t);
+            open_golden(&t, file);
+            strcpy(opened, file);
+            found += t.model->tensor_count;
+        }
+        check_tensor(t.model, name, type, dims, sha256);
+        checked++;
+    }
+    CHECK_UINT(checked, found); /* and no others */
+    CHECK(checked > 30);
+    tinyonnx_close(&t);
+    free(expected);
+}
+
+static void what_the_package_wrote_goes_out_as_it_came(void **state) {
+    static const char *const names[] = {"plain.onnx",     "lists.onnx",          "bodies.onnx",
+                                        "functions.onnx", "external/model.onnx", "quantized.onnx",
+                                        "old.onnx",       "sequences.onnx"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct tinyonnx t;
+        struct memfiles written;
+        open_golden(&t, names[i]);
+        tinyonnx_write(&t, 0, &written);
+        CHECK_UINT(written.count, t.files.count);
+        CHECK_INT(written.lone, t.files.lone);
+        for (size_t f = 0; f < written.count; f++) {
+            size_t len;
+            const char *bytes = memfiles_get(&t.files, written.files[f].path, &len);
+            CHECK_UINT(written.files[f].bytes, len);
+            CHECK_BYTES(written.data[f], bytes, len);
+        }
+        memfiles_free(&written);
+        tinyonnx_close(&t);
+    }
+}
+
 static void adapt_keeps(void **state) {
     struct bytebuf model = {0};
     struct tinyonnx t;
@@ -253,6 +348,8 @@ int main(void) {
         cmocka_unit_test(which_file_of_a_folder),
         cmocka_unit_test(external_data),
         cmocka_unit_test(external_data_that_are_not_there),
+        cmocka_unit_test(tensors_are_what_the_package_wrote),
+        cmocka_unit_test(what_the_package_wrote_goes_out_as_it_came),
         cmocka_unit_test(adapt_keeps),
         cmocka_unit_test(without_memory),
     };
