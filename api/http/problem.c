@@ -20,7 +20,7 @@ static const struct problem_rule rules[] = {
     {ERR_MISFIT, 422, 0, "Each violation names its tensor and the rule that asked for it."},
     {ERR_BAD_MODEL, 422, 0,
      "The file is damaged or lies about itself; offset and tensor are named."},
-    {ERR_UNKNOWN_FORMAT, 422, 0, "Supported: safetensors, GGUF v2/v3, PyTorch state dicts."},
+    {ERR_UNKNOWN_FORMAT, 422, 0, "Supported: safetensors, GGUF v2/v3, PyTorch state dicts, ONNX."},
     {ERR_UNSUPPORTED, 422, 0, "The detail says what is not supported and what is."},
     {ERR_ALREADY_QUANTIZED, 422, 0, "Start from a float model, or say \"requantize\": true."},
     {ERR_NON_FINITE, 422, 0, "Repair the named weight; NaN and infinities cannot be quantized."},

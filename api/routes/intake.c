@@ -7,6 +7,7 @@
 #include "compress/exec/dataset.h"
 #include "compress/formats/format.h"
 #include "compress/formats/npy.h"
+#include "compress/formats/onnx.h"
 #include "compress/recipe/inspect.h"
 #include "storage/tables/blobs_tbl.h"
 
@@ -108,6 +109,8 @@ static const char *file_name(struct staged *staged, enum model_kind kind, struct
         return dataset ? "data.npz" : "model.pt";
     if (n > 8 && head[8] == '{') /* safetensors: eight bytes of length, then JSON */
         return dataset ? "data.safetensors" : "model.safetensors";
+    if (onnx_begins(head, n) && !dataset)
+        return "model.onnx";
     if (memcmp(head + TAR_MAGIC_AT, "ustar", 5) == 0)
         err_set(err, ERR_UNKNOWN_FORMAT,
                 "the body is a tar: send it with Content-Type: application/x-tar");
@@ -115,7 +118,7 @@ static const char *file_name(struct staged *staged, enum model_kind kind, struct
         err_set(err, ERR_UNKNOWN_FORMAT,
                 "the body begins like no %s file; a folder is sent as a tar (Content-Type: "
                 "application/x-tar), another file with ?filename=",
-                dataset ? "NPZ, NPY or safetensors" : "safetensors, GGUF or PyTorch");
+                dataset ? "NPZ, NPY or safetensors" : "safetensors, GGUF, PyTorch or ONNX");
     return NULL;
 }
 

@@ -53,6 +53,20 @@ static bool looks_like(struct pbwire *wire) {
     return more == 0 && has_version && has_graph;
 }
 
+/* Every writer puts ir_version first; a text or a message of the model's follows. */
+bool onnx_begins(const void *head, size_t len) {
+    const uint8_t *at = head;
+    if (len < 4 || at[0] != ONNX_MODEL_IR_VERSION << 3 || at[1] < ONNX_IR_MIN ||
+        at[1] > ONNX_IR_MAX)
+        return false;
+    unsigned number = at[2] >> 3, type = at[2] & 7;
+    return number == ONNX_MODEL_MODEL_VERSION
+               ? type == PBWIRE_VARINT
+               : type == PBWIRE_BYTES &&
+                     ((number >= ONNX_MODEL_PRODUCER_NAME && number <= ONNX_MODEL_OPSET_IMPORT) ||
+                      number == ONNX_MODEL_METADATA_PROPS);
+}
+
 bool onnx_sniff(struct resolver *files, struct err *err) {
     for (size_t i = 0; i < files->count; i++)
         if (is_onnx(files->files[i].path))

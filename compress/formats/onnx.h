@@ -57,6 +57,8 @@ struct onnx {
     bool has_fixed_external;
 };
 
+/* Do the first bytes of a file look like a ModelProto's? A guess: nothing marks one. */
+bool onnx_begins(const void *head, size_t len);
 bool onnx_sniff(struct resolver *files, struct err *err);
 int onnx_open(struct resolver *files, struct model *model, struct err *err);
 int onnx_adapt(const struct model *model, const struct tensor *tensor, struct encoding *wanted,

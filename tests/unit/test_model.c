@@ -144,6 +144,27 @@ static void files_are_opened_and_closed(void **state) {
     memfiles_free(&m);
 }
 
+static void memory_reads_like_a_file(void **state) {
+    struct err err = ERR_INIT;
+    struct memfiles m = {0};
+    memfiles_text(&m, "a", "12345");
+    struct resolver *files;
+    struct model *model = fresh(&m, &files);
+    uint32_t file, memory = 9;
+    CHECK_OK(model_add_memory(model, "decoded", 7, &memory, &err), &err);
+    CHECK_OK(model_add_file(model, 0, &file, &err), &err); /* there is still room for the file */
+    CHECK_UINT(model->file_count, 2);
+    CHECK_UINT(model->files[memory].resolver_index, SIZE_MAX);
+    char bytes[3];
+    CHECK_OK(source_read(model->files[memory].source, 4, bytes, 3, &err), &err);
+    CHECK_BYTES(bytes, "ded", 3);
+    CHECK_FAILS(source_read(model->files[memory].source, 5, bytes, 3, &err), &err, ERR_BAD_MODEL);
+    CHECK_FAILS(model_add_memory(model, "more", 4, &memory, &err), &err, ERR_BUG);
+    model_free(model);
+    resolver_close(files);
+    memfiles_free(&m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matrix_view),
@@ -151,6 +172,7 @@ int main(void) {
         cmocka_unit_test(finish_counts),
         cmocka_unit_test(shapes_are_capped),
         cmocka_unit_test(files_are_opened_and_closed),
+        cmocka_unit_test(memory_reads_like_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,6 +53,22 @@ static void facts(void **state) {
     tinyonnx_close(&t);
 }
 
+static void first_bytes(void **state) {
+    static const struct {
+        const char *head;
+        size_t len;
+        bool yes;
+    } rows[] = {
+        {"\x08\x08\x12\x07pytorch", 11, true}, {"\x08\x0e\x3a\x00", 4, true},
+        {"\x08\x03\x28\x00", 4, true},         {"\x08\x08\x12", 3, false}, /* too short to say */
+        {"\x08\x02\x12\x07", 4, false},                                    /* IR version 2 */
+        {"\x08\x08\x10\x07", 4, false}, /* the producer as a number */
+        {"\x12\x08\x08\x12", 4, false},        {"\x08\x08\0\0\0\0\0\0{", 9, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        CHECK_INT(onnx_begins(rows[i].head, rows[i].len), rows[i].yes);
+}
+
 /* Any order of the top-level fields, unknown ones among them, is a model. */
 static void fields_in_any_order(void **state) {
     struct bytebuf model = {0}, graph = {0};
@@ -343,6 +359,7 @@ static void without_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(facts),
+        cmocka_unit_test(first_bytes),
         cmocka_unit_test(fields_in_any_order),
         cmocka_unit_test(refused_at_the_top),
         cmocka_unit_test(which_file_of_a_folder),

@@ -85,9 +85,31 @@ static void sizes(void **state) {
     CHECK_UINT(tiling_of(&empty, &bf16, &bf16).count, 0);
 }
 
+/* Integers of half a byte: whole bytes are tiled, an odd one at the end has a byte of its own. */
+static void half_bytes(void **state) {
+    static const uint64_t shapes[][2] = {{3, 5}, {1, 1}, {333, 777}, {2, 70016}};
+    struct encoding i4 = encoding_plain(DTYPE_I4);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct tensor t = tensor_of(2, shapes[i]);
+        struct tiling tiling = tiling_of(&t, &i4, &i4);
+        uint64_t bytes = 0, rows, cols;
+        for (size_t k = 0; k < tiling.count; k++) {
+            struct tile_rows r = tiling_rows(&tiling, k, &t, &i4);
+            uint64_t row_bytes = encoding_size(&i4, r.rows, r.cols).row_bytes;
+            CHECK_UINT(r.row0 * row_bytes, bytes);
+            CHECK(r.rows * row_bytes <= tiling_data_bytes(&tiling, &t, &i4));
+            bytes += r.rows * row_bytes;
+        }
+        CHECK_UINT(bytes, (t.elements + 1) / 2);
+        tensor_matrix(&t, &i4, &rows, &cols);
+        CHECK_UINT(encoding_size(&i4, rows, cols).data_bytes, bytes);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(covers_everything),
+        cmocka_unit_test(half_bytes),
         cmocka_unit_test(sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
