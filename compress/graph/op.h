@@ -102,7 +102,7 @@ struct op {
 
 #define OP_MANY SIZE_MAX
 /* The operator set that the rows were last compared with. Later ones are carried, not run. */
-#define OP_ONNX_VERSION 23
+#define OP_ONNX_VERSION 27
 
 const struct op *op_at(size_t i); /* NULL past the end */
 /* NULL with *why_not (static or in the arena) when there is no row or none for that version. */

@@ -107,9 +107,12 @@ static int compare(const char *how, const struct value *value, const struct arra
                        array_describe(got, a, sizeof a), array_describe(want, b, sizeof b));
     size_t item = array_item_bytes(got->dtype);
     for (uint64_t i = 0; i < got->elements; i++)
-        if (is_compared_loosely(got->dtype)
-                ? !close_to(array_number(got, i), array_number(want, i))
-                : memcmp((char *)got->data + i * item, (char *)want->data + i * item, item) != 0)
+        if (isnan(array_number(got, i)) && isnan(array_number(want, i)))
+            continue; /* whatever its sign and payload */
+        else if (is_compared_loosely(got->dtype)
+                     ? !close_to(array_number(got, i), array_number(want, i))
+                     : memcmp((char *)got->data + i * item, (char *)want->data + i * item, item) !=
+                           0)
             return err_set(err, ERR_BAD_MODEL, "%s: element %llu of '%s' (%s) is %.9g, not %.9g",
                            how, (unsigned long long)i, value->name,
                            array_describe(got, a, sizeof a), array_number(got, i),
