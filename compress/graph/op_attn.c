@@ -120,6 +120,9 @@ static int attention_parse(const struct node *node, struct arena *arena, void **
         return op_fail(node, err, "a negative number of heads");
     if (mode < 0 || mode > 3)
         return op_fail(node, err, "qk_matmul_output_mode %" PRId64, mode);
+    if (node_has(node, 6)) /* nonpad_kv_seqlen, since version 24 */
+        return err_set(err, ERR_UNSUPPORTED,
+                       "Attention over keys of several lengths is not executable");
     /* The softmax is in f32; narrower types are no better, f64 would be. */
     if (dtype_by_onnx(precision) == DTYPE_F64)
         return err_set(err, ERR_UNSUPPORTED, "Attention with a softmax in f64 is not executable");
@@ -932,7 +935,7 @@ const struct op op_attention = {
     .min_version = 23,
     .max_version = OP_ONNX_VERSION,
     .min_in = 3,
-    .max_in = 6,
+    .max_in = 7,
     .min_out = 1,
     .max_out = 4,
     .flags = OP_NEEDS_IN,

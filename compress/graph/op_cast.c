@@ -34,11 +34,9 @@ static int cast_parse(const struct node *node, struct arena *arena, void **ret_p
     if (!to || to->kind != ATTR_INT)
         return op_fail(node, err, "does not say what to cast to");
     p->to = dtype_by_onnx(to->i);
-    if (p->to == DTYPE_NONE)
-        return op_fail(node, err, "type %lld is none of ONNX", (long long)to->i);
     if (array_item_bytes(p->to) == 0 || p->to == DTYPE_C64 || p->to == DTYPE_C128)
-        return err_set(err, ERR_UNSUPPORTED, "Cast to %s is not executable",
-                       dtype_row(p->to)->name);
+        return err_set(err, ERR_UNSUPPORTED, "Cast to type %lld (%s) is not executable",
+                       (long long)to->i, dtype_row(p->to)->name);
     return 0;
 }
 
