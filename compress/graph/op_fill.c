@@ -9,6 +9,7 @@
  *   Trilu            x [.., r, c], k → y, a triangle of x and zeros
  */
 #include "compress/base/arena.h"
+#include "compress/base/half.h"
 #include "compress/base/loop.h"
 #include "compress/graph/content.h"
 #include "compress/graph/strided.h"
@@ -252,6 +253,12 @@ static int range_forward(const struct op_run *run, struct err *err) {
             break;
         case DTYPE_F64:
             ((double *)y->data)[i] = start + (double)i * delta;
+            break;
+        case DTYPE_F16:
+            ((uint16_t *)y->data)[i] = half_to_f16((float)(start + (double)i * delta));
+            break;
+        case DTYPE_BF16:
+            ((uint16_t *)y->data)[i] = half_to_bf16((float)(start + (double)i * delta));
             break;
         case DTYPE_I64:
             ((int64_t *)y->data)[i] = (int64_t)whole;

@@ -194,7 +194,8 @@ CASES(constant_of_shape, "ConstantOfShape s:i64[2]{2,3}",
 CASES(range, "Range a:i64[]{1} b:i64[]{10} c:i64[]{3}",
       "Range a:f32[]{0.0} b:f32[]{1.0} c:f32[]{0.25}", "Range a:i64[]{5} b:i64[]{0} c:i64[]{-2}",
       "Range a:i32[]{0} b:i32[]{5} c:i32[]{2}", "Range a:i16[]{3} b:i16[]{3} c:i16[]{1}",
-      "Range a:f64[]{1} b:f64[]{0} c:f64[]{1}");
+      "Range a:f64[]{1} b:f64[]{0} c:f64[]{1}", "Range a:f16[]{0.0} b:f16[]{1.0} c:f16[]{0.25}",
+      "Range@27 a:bf16[]{1.0} b:bf16[]{-1.0} c:bf16[]{-0.5}");
 CASES(eye_like, "EyeLike x:f32[3,4]", "EyeLike(k=1, dtype=7) x:f32[3,4]",
       "EyeLike(k=-1) x:f32[3,3]", "EyeLike(k=-2) x:i32[4,4]", "EyeLike(k=9) x:f32[2,2]");
 CASES(one_hot, "OneHot i:i64[3]{0,2,-1} d:i64[]{4} v:f32[2]{0.0,1.0}",
