@@ -35,8 +35,9 @@ static int cast_parse(const struct node *node, struct arena *arena, void **ret_p
         return op_fail(node, err, "does not say what to cast to");
     p->to = dtype_by_onnx(to->i);
     if (array_item_bytes(p->to) == 0 || p->to == DTYPE_C64 || p->to == DTYPE_C128)
-        return err_set(err, ERR_UNSUPPORTED, "Cast to type %lld (%s) is not executable",
-                       (long long)to->i, dtype_row(p->to)->name);
+        return err_set(err, ERR_UNSUPPORTED, "Cast to %s (type %lld) is not executable",
+                       p->to == DTYPE_NONE ? "an unknown type" : dtype_row(p->to)->name,
+                       (long long)to->i);
     return 0;
 }
 
