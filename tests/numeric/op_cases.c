@@ -74,13 +74,18 @@ CASES(bitwise_not, "BitwiseNot x:i32[7]~(-9,9)");
 /* op_binary.c: arithmetic, comparison, logic, Where */
 CASES(add, "Add a:f32[3,5] b:f32[3,5]", "Add a:f32[3,1,5] b:f32[4,1]", "Add a:f32[5] b:f32[2,3,5]",
       "Add a:f32[] b:f32[7]", "Add a:f32[101,103] b:f32[103]", "Add a:f32[101,103] b:f32[101,1]",
-      "Add a:i64[3] b:i64[3]", "Add a:f32[0,3] b:f32[3]");
+      "Add a:i64[3] b:i64[3]", "Add a:f32[0,3] b:f32[3]", "Add a:f32[700,33] b:f32[33]",
+      "Add a:f32[3,701,5] b:f32[701,1]");
 CASES(sub, "Sub a:f32[3,5] b:f32[3,5]", "Sub a:f32[3,1,5] b:f32[4,1]", "Sub a:f32[5] b:f32[2,3,5]",
-      "Sub a:i32[3]~(-5,5) b:i32[3]~(-5,5)", "Sub a:f32[101,103] b:f32[101,103]");
+      "Sub a:i32[3]~(-5,5) b:i32[3]~(-5,5)", "Sub a:f32[101,103] b:f32[101,103]",
+      "Sub a:f32[] b:f32[3,11003]");
 CASES(mul, "Mul a:f32[3,5] b:f32[3,5]", "Mul a:f32[3,1,5] b:f32[4,1]", "Mul a:f32[5] b:f32[2,3,5]",
-      "Mul a:f32[101,103] b:f32[]", "Mul a:i64[3] b:i64[3]", "Mul a:f32[101,103] b:f32[101,103]");
+      "Mul a:f32[101,103] b:f32[]", "Mul a:i64[3] b:i64[3]", "Mul a:f32[101,103] b:f32[101,103]",
+      "Mul a:f32[40000] b:f32[1]", "Mul a:f32[2,301,67] b:f32[1,301,1]",
+      "Mul a:u8[5]~(0,255) b:u8[5]~(0,255)");
 CASES(div, "Div a:f32[3,5] b:f32[3,5]~(0.5,2)", "Div a:f32[3,1,5] b:f32[4,1]~(0.5,2)",
-      "Div a:f32[5] b:f32[2,3,5]~(-2,-0.5)", "Div a:i64[5]~(-9,9) b:i64[5]~(1,4)");
+      "Div a:f32[5] b:f32[2,3,5]~(-2,-0.5)", "Div a:i64[5]~(-9,9) b:i64[5]~(1,4)",
+      "Div a:f32[300,1] b:f32[1,301]~(0.5,2)");
 CASES(pow, "Pow a:f32[3,5]~(0.3,2) b:f32[3,5]~(-2,2)", "Pow a:f32[7]~(0.3,2) b:f32[]{2.0}",
       "Pow a:f32[7] b:i64[]{3}", "Pow a:f32[2,1]~(0.3,2) b:f32[3]~(0.5,2)");
 CASES(mod, "Mod a:i64[9]~(-9,9) b:i64[9]~(1,4)", "Mod(fmod=1) a:f32[9]~(-0.9,0.9) b:f32[9]~(1,2)");
@@ -104,36 +109,45 @@ CASES(bitwise_xor, "BitwiseXor a:i32[3,4] b:i32[4]");
 CASES(bit_shift, "BitShift(direction='LEFT') a:u32[4] b:u32[4]",
       "BitShift(direction='RIGHT') a:u8[4]~(0,255) b:u8[4]");
 CASES(where, "Where c:bool[3,5] a:f32[3,5] b:f32[3,5]", "Where c:bool[3,1] a:f32[5] b:f32[]",
-      "Where c:bool[5] a:i64[2,5] b:i64[1]", "Where c:bool[101,103] a:f32[101,103] b:f32[103]");
+      "Where c:bool[5] a:i64[2,5] b:i64[1]", "Where c:bool[101,103] a:f32[101,103] b:f32[103]",
+      "Where c:bool[601,1] a:f32[1] b:f32[601,40]");
 
 /* op_reduce.c: reductions over axes */
 CASES(reduce_sum, "ReduceSum x:f32[3,4,5] axes:i64[1]{1}", "ReduceSum x:f32[3,4,5]",
       "ReduceSum(keepdims=0) x:f32[3,4,5] axes:i64[2]{-1,0}",
       "ReduceSum(noop_with_empty_axes=1) x:f32[3,4]", "ReduceSum@11(axes=[0,2]) x:f32[3,4,5]",
-      "ReduceSum x:f32[51,203] axes:i64[1]{0}", "ReduceSum x:i64[3,4] axes:i64[1]{1}");
+      "ReduceSum x:f32[51,203] axes:i64[1]{0}", "ReduceSum x:i64[3,4] axes:i64[1]{1}",
+      "ReduceSum x:f32[7,1,5003] axes:i64[2]{0,1}", "ReduceSum x:f32[40000]",
+      "ReduceSum(keepdims=0) x:f32[9,700,11] axes:i64[1]{1}");
 CASES(reduce_mean, "ReduceMean x:f32[3,4,5] axes:i64[1]{1}", "ReduceMean x:f32[3,4,5]",
       "ReduceMean(keepdims=0) x:f32[3,4,5] axes:i64[2]{-1,0}",
       "ReduceMean@13(axes=[-1]) x:f32[3,4,5]", "ReduceMean x:f32[51,203] axes:i64[1]{1}");
 CASES(reduce_max, "ReduceMax x:f32[3,4,5] axes:i64[1]{1}",
-      "ReduceMax(keepdims=0) x:f32[3,4,5] axes:i64[2]{0,2}", "ReduceMax@13(axes=[1]) x:f32[3,4]");
+      "ReduceMax(keepdims=0) x:f32[3,4,5] axes:i64[2]{0,2}", "ReduceMax@13(axes=[1]) x:f32[3,4]",
+      "ReduceMax x:f32[9,700,11] axes:i64[1]{1}", "ReduceMax x:u8[3,4] axes:i64[1]{1}");
 CASES(reduce_min, "ReduceMin x:f32[3,4,5] axes:i64[1]{1}",
       "ReduceMin(keepdims=0) x:f32[3,4,5] axes:i64[2]{0,2}");
 CASES(reduce_prod, "ReduceProd x:f32[3,4]~(0.5,2) axes:i64[1]{1}", "ReduceProd x:f32[2,3]~(0.5,2)",
-      "ReduceProd x:f32[2,3]{1.0,0.0,2.0,3.0,4.0,5.0} axes:i64[1]{1}");
+      "ReduceProd x:f32[2,3]{1.0,0.0,2.0,3.0,4.0,5.0} axes:i64[1]{1}",
+      "ReduceProd(keepdims=0) x:f32[2,3,2]~(0.5,2) axes:i64[1]{1}");
 CASES(reduce_l1, "ReduceL1 x:f32[3,4,5]~(0.2,1) axes:i64[1]{1}", "ReduceL1 x:f32[3,4]~(-1,-0.1)");
-CASES(reduce_l2, "ReduceL2 x:f32[3,4,5]~(0.2,1) axes:i64[1]{1}", "ReduceL2 x:f32[3,4]");
+CASES(reduce_l2, "ReduceL2 x:f32[3,4,5]~(0.2,1) axes:i64[1]{1}", "ReduceL2 x:f32[3,4]",
+      "ReduceL2 x:f32[9,70,11] axes:i64[1]{-2}");
 CASES(reduce_sum_square, "ReduceSumSquare x:f32[3,4,5] axes:i64[1]{1}",
       "ReduceSumSquare x:f32[3,4]");
 CASES(reduce_log_sum, "ReduceLogSum x:f32[3,4,5]~(0.2,1) axes:i64[1]{1}",
       "ReduceLogSum x:f32[3,4]~(0.2,1)");
 CASES(reduce_log_sum_exp, "ReduceLogSumExp x:f32[3,4,5] axes:i64[1]{1}",
-      "ReduceLogSumExp x:f32[3,4]~(-3,3)");
+      "ReduceLogSumExp x:f32[3,4]~(-3,3)",
+      "ReduceLogSumExp(keepdims=0) x:f32[9,70,11] axes:i64[1]{1}");
 CASES(arg_max, "ArgMax(axis=1) x:f32[3,5]", "ArgMax(axis=-1, keepdims=0) x:f32[3,5]",
-      "ArgMax(axis=0, select_last_index=1) x:f32[2,2]{1.0,1.0,1.0,0.5}");
+      "ArgMax(axis=0, select_last_index=1) x:f32[2,2]{1.0,1.0,1.0,0.5}",
+      "ArgMax(axis=1, keepdims=0) x:f32[3,200,101]", "ArgMax x:i8[5,3]~(-9,9)");
 CASES(arg_min, "ArgMin(axis=1) x:f32[3,5]", "ArgMin(axis=-1, keepdims=0) x:f32[3,5]");
 CASES(cum_sum, "CumSum x:f32[3,5] axis:i64[]{1}",
       "CumSum(exclusive=1, reverse=1) x:f32[3,5] axis:i64[]{0}",
-      "CumSum(reverse=1) x:f32[3,5,2] axis:i64[]{-2}");
+      "CumSum(reverse=1) x:f32[3,5,2] axis:i64[]{-2}", "CumSum x:i32[3,5] axis:i32[1]{0}",
+      "CumSum x:f32[2,300,41] axis:i64[]{1}");
 
 /* op_cast.c */
 CASES(cast, "Cast(to=1) x:f32[31]", "Cast(to=7) x:f32[31]~(-5,5)", "Cast(to=1) x:i64[31]",
@@ -250,7 +264,9 @@ CASES(scatter_nd, "ScatterND x:f32[4,3] i:i64[2,1]{0,2} u:f32[2,3]",
       "ScatterND(reduction='mul') x:i64[4] i:i64[3,1]{1,1,0} u:i64[3]",
       "ScatterND@11 x:u8[2,2] i:i64[1,2]{1,-1} u:u8[1]");
 CASES(top_k, "TopK x:f32[3,7] k:i64[1]{3} -> 2",
-      "TopK(axis=0, largest=0) x:f32[5,2] k:i64[1]{2} -> 2");
+      "TopK(axis=0, largest=0) x:f32[5,2] k:i64[1]{2} -> 2",
+      "TopK(axis=1) x:f32[3,200,41] k:i64[1]{9} -> 2", "TopK x:f32[3,7] k:i64[1]{3} -> -,1",
+      "TopK@9(k=2) x:f32[3,7] -> 2");
 CASES(non_zero, "NonZero x:f32[2,3]{0.0,1.0,2.0,0.0,0.0,3.0}",
       "NonZero x:bool[3,4]{1,0,0,1,1,0,0,0,0,0,0,1}", "NonZero x:i64[0]{}");
 CASES(compress, "Compress(axis=1) x:f32[3,4] c:bool[3]{1,0,1}",
