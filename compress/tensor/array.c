@@ -4,6 +4,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/bytes.h"
 #include "compress/base/half.h"
+#include "compress/kernels/kernels.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -240,6 +241,29 @@ static bool convertible(enum dtype dtype) {
     }
 }
 
+/* The pairs that models of half precision are run through, by vector kernels. */
+static bool convert_fast(const struct array *from, struct array *to) {
+#ifndef REAL_IS_DOUBLE
+    const struct kernels *k = kernels_get();
+    size_t n = (size_t)from->elements;
+    kernel_widen *widen = from->dtype == DTYPE_F16    ? k->f32_from_f16
+                          : from->dtype == DTYPE_BF16 ? k->f32_from_bf16
+                                                      : NULL;
+    kernel_narrow *narrow = to->dtype == DTYPE_F16    ? k->f16_from_f32
+                            : to->dtype == DTYPE_BF16 ? k->bf16_from_f32
+                                                      : NULL;
+    if (to->dtype == DTYPE_F32 && widen)
+        widen(from->data, n, to->data);
+    else if (from->dtype == DTYPE_F32 && narrow)
+        narrow(from->data, n, to->data);
+    else
+        return false;
+    return true;
+#else
+    return false;
+#endif
+}
+
 int array_convert(const struct array *from, struct array *to, bool saturate, struct err *err) {
     if (!convertible(from->dtype) || !convertible(to->dtype))
         return err_set(err, ERR_UNSUPPORTED, "no conversion from %s to %s",
@@ -249,6 +273,8 @@ int array_convert(const struct array *from, struct array *to, bool saturate, str
     bool to_float = dtype_row(to->dtype)->is_float;
     if (from->dtype == to->dtype)
         memmove(to->data, from->data, (size_t)array_bytes(from));
+    else if (convert_fast(from, to))
+        return 0;
     else if (to->dtype == DTYPE_BOOL)
         for (uint64_t i = 0; i < n; i++)
             ((uint8_t *)to->data)[i] = from_float ? load_float(from->dtype, from->data, i) != 0
