@@ -872,11 +872,14 @@ static int where_infer(struct op_infer *infer, struct err *err) {
     return 0;
 }
 
-#define PICK(bytes, T)                                                                            \
-    case bytes:                                                                                   \
-        for (size_t i = 0; i < run->n; i++)                                                       \
-            ((T *)run->out)[i] = c[i * run->step[0]] ? ((const T *)run->in[1])[i * run->step[1]]  \
-                                                     : ((const T *)run->in[2])[i * run->step[2]]; \
+/* Both sides are read, so that nothing branches on the condition. */
+#define PICK(bytes, T)                                             \
+    case bytes:                                                    \
+        for (size_t i = 0; i < run->n; i++) {                      \
+            const T a = ((const T *)run->in[1])[i * run->step[1]]; \
+            const T b = ((const T *)run->in[2])[i * run->step[2]]; \
+            ((T *)run->out)[i] = c[i * run->step[0]] ? a : b;      \
+        }                                                          \
         break
 
 static int where_run(void *ctx, const struct broadcast_run *run, struct err *err) {

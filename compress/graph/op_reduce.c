@@ -292,6 +292,27 @@ static void reduce_rows(const struct job *job, uint64_t e, size_t n) {
         job->to[e + i] = (real)finished(job->kind, sum[i], largest[i], job->summed.count);
 }
 
+/* Of MAX or MIN, in lanes that do not wait for each other; NaN, if there is one. */
+static double run_extreme(enum kind kind, double so_far, const real *x, size_t n) {
+    enum { LANES = 16 };
+    real lane[LANES];
+    int nan = 0;
+    size_t i = 0;
+    for (size_t j = 0; j < LANES; j++)
+        lane[j] = (real)neutral(kind);
+    for (; i + LANES <= n; i += LANES)
+        for (size_t j = 0; j < LANES; j++) {
+            const real v = x[i + j];
+            nan |= v != v;
+            lane[j] = (kind == MAX ? v > lane[j] : v < lane[j]) ? v : lane[j];
+        }
+    for (size_t j = 0; j < LANES; j++)
+        so_far = joined(kind, so_far, (double)lane[j], 0);
+    for (; i < n; i++)
+        so_far = joined(kind, so_far, (double)x[i], 0);
+    return nan ? (double)NAN : so_far;
+}
+
 static double run_sum(enum kind kind, double sum, const real *x, size_t n, double result) {
     switch (kind) {
     case SUM:
@@ -301,6 +322,9 @@ static double run_sum(enum kind kind, double sum, const real *x, size_t n, doubl
     case L2:
     case SUM_SQUARE:
         return sum + vmath_sum_squares(x, 0, n);
+    case MAX:
+    case MIN:
+        return sum != sum ? sum : run_extreme(kind, sum, x, n);
     default:
         for (size_t i = 0; i < n; i++)
             sum = joined(kind, sum, (double)x[i], result);
