@@ -116,7 +116,7 @@ static int fill(struct array *array, const struct words *words, struct bytes raw
     bool packed = array->dtype == DTYPE_I4 || array->dtype == DTYPE_U4;
     size_t bytes = packed ? 1 : dtype_row(array->dtype)->bytes;
     uint64_t want = packed ? (array->elements + 1) / 2 : array->elements;
-    if (raw.at ? raw.len != want * bytes : words->count != want)
+    if (raw.at ? raw.len != want * bytes : words->count != want || !words->at)
         return -1;
     struct cursor c = cursor_over(raw.at, raw.len, 0);
     uint64_t word = 0;

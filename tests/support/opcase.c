@@ -340,7 +340,7 @@ static int read_outputs(struct text *t, struct graph *graph, struct parts *p) {
     bool wanted[MAX_PORTS] = {true};
     size_t count = 1;
     if (accept(t, "->")) {
-        struct number n;
+        struct number n = {0};
         const char *from = t->at;
         if (!accept(t, "-") && read_number(t, &n) < 0)
             return -1;
