@@ -376,6 +376,19 @@ static int put_attr(struct onnx_writer *w, const struct node *node, const struct
 
 /* ---- nodes ---- */
 
+const char *onnx_name_of(const struct value *value) {
+    while (value->kind == VALUE_OUTER)
+        value = value->outer;
+    return value->name;
+}
+
+bool onnx_reads_renamed(const struct node *node) {
+    for (size_t i = 0; i < node->in_count; i++)
+        if (node->in[i] && strcmp(node->in[i]->name, onnx_name_of(node->in[i])) != 0)
+            return true;
+    return false;
+}
+
 static bool is_encoded(uint32_t number) {
     return number <= ONNX_NODE_ATTRIBUTE || number == ONNX_NODE_DOMAIN;
 }
@@ -437,7 +450,7 @@ int onnx_encode_node(struct onnx_writer *w, const struct node *node, struct pbou
     if (need_opset(w, node, err) < 0)
         return -1;
     for (size_t i = 0; i < node->in_count; i++)
-        pbout_text(&own, ONNX_NODE_INPUT, node->in[i] ? node->in[i]->name : "");
+        pbout_text(&own, ONNX_NODE_INPUT, node->in[i] ? onnx_name_of(node->in[i]) : "");
     for (size_t i = 0; i < node->out_count; i++)
         pbout_text(&own, ONNX_NODE_OUTPUT, node->out[i] ? node->out[i]->name : "");
     if (node->name[0])
@@ -461,6 +474,8 @@ int onnx_encode_kept_node(struct onnx_writer *w, const struct node *node, struct
                           struct err *err) {
     uint64_t before = w->edits;
     bool bodies = false;
+    if (onnx_reads_renamed(node))
+        return onnx_encode_node(w, node, out, err);
     for (size_t i = 0; i < node->attr_count; i++)
         bodies = bodies || node->attrs[i].kind == ATTR_GRAPH;
     if (bodies) {

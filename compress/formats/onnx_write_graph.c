@@ -100,7 +100,7 @@ static bool is_body_touched(const struct onnx_writer *w, const struct graph *bod
             return true;
     GRAPH_NODES(body, node) {
         nodes++;
-        if (node->origin.bytes == 0)
+        if (node->origin.bytes == 0 || onnx_reads_renamed(node))
             return true;
         for (size_t a = 0; a < node->attr_count; a++)
             if (node->attrs[a].kind == ATTR_GRAPH && is_body_touched(w, node->attrs[a].body))
@@ -115,7 +115,7 @@ static int look_at_node(struct onnx_writer *w, const struct node *node, size_t *
     bool *open = call ? &w->is_call_open[call] : NULL;
     if (call)
         counts[call]++;
-    if (open && node->origin.bytes == 0)
+    if (open && (node->origin.bytes == 0 || onnx_reads_renamed(node)))
         *open = true;
     for (size_t i = 0; i < node->in_count; i++) {
         if (!node->in[i])
@@ -386,13 +386,13 @@ static int write_output_field(struct graph_writer *g, const struct pbwire_field 
     const struct value *value = g->graph->outputs[g->output++];
     if (onnx_text_of(g->w, field->content, ONNX_VALUE_NAME, &name, err) < 0)
         return -1;
-    if (strcmp(name, value->name) != 0) {
-        if (graph_value(g->graph, name))
-            return err_set(err, ERR_BUG, "the output '%s' became '%s' and still exists", name,
-                           value->name);
+    const char *now = onnx_name_of(value);
+    if (strcmp(name, now) != 0) {
+        if (graph_value(g->graph, name) && graph_value(g->graph, name) != value)
+            return err_set(err, ERR_BUG, "the output '%s' became '%s' and still exists", name, now);
         struct pbout node;
         pbout_init(&node, g->w->arena);
-        pbout_text(&node, ONNX_NODE_INPUT, value->name);
+        pbout_text(&node, ONNX_NODE_INPUT, now);
         pbout_text(&node, ONNX_NODE_OUTPUT, name);
         pbout_text(&node, ONNX_NODE_OP_TYPE, "Identity");
         pbout_message(g->out, ONNX_GRAPH_NODE, &node);

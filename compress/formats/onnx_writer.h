@@ -46,6 +46,11 @@ int onnx_write_graph(struct onnx_writer *w, const struct graph *graph, struct pb
 /* Which calls of functions were touched. */
 int onnx_find_open_calls(struct onnx_writer *w, const struct graph *graph, struct err *err);
 
+/* What a node's input is called where it is written: a body reads the graph around it by that
+ * graph's names, which may have changed. */
+const char *onnx_name_of(const struct value *value);
+/* Does the node read something whose name changed since it was read? */
+bool onnx_reads_renamed(const struct node *node);
 /* A node from its fields, as a field of a GraphProto. */
 int onnx_encode_node(struct onnx_writer *w, const struct node *node, struct pbout *out,
                      struct err *err);

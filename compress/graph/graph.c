@@ -51,6 +51,7 @@ int graph_resolve(struct graph *graph, const char *name, struct value **ret, str
             return -1;
         value->kind = VALUE_OUTER;
         value->outer = outer;
+        outer->body_uses++;
         value->type = outer->type;
         value->data = outer->data;
     }
@@ -264,9 +265,21 @@ int graph_add_node(struct graph *graph, struct node *before, const struct node_s
     return 0;
 }
 
+/* The node's bodies read nothing any more. */
+static void let_go(const struct graph *body) {
+    for (size_t v = 0; v < body->value_count; v++)
+        if (body->values[v]->kind == VALUE_OUTER && !body->values[v]->dead) {
+            body->values[v]->dead = true;
+            body->values[v]->outer->body_uses--;
+        }
+}
+
 void graph_unhook(struct node *node) {
     for (size_t i = 0; i < node->in_count; i++)
         unlink_use(node, i);
+    for (size_t a = 0; a < node->attr_count; a++)
+        if (node->attrs[a].kind == ATTR_GRAPH)
+            let_go(node->attrs[a].body);
     for (size_t i = 0; i < node->out_count; i++)
         if (node->out[i]) {
             node->out[i]->producer = NULL;
@@ -290,6 +303,24 @@ int graph_set_input(struct node *node, size_t slot, struct value *value, struct 
     return 0;
 }
 
+/* What bodies call `from` becomes `to`. Their own names for it stay. */
+static void replace_in_bodies(struct graph *graph, struct value *from, struct value *to) {
+    for (struct node *node = graph->first; node && from->body_uses > 0; node = node->next)
+        for (size_t a = 0; a < node->attr_count; a++) {
+            if (node->attrs[a].kind != ATTR_GRAPH)
+                continue;
+            struct graph *body = node->attrs[a].body;
+            for (size_t v = 0; v < body->value_count; v++)
+                if (body->values[v]->kind == VALUE_OUTER && body->values[v]->outer == from) {
+                    body->values[v]->outer = to;
+                    body->values[v]->type = to->type;
+                    body->values[v]->data = to->data;
+                    from->body_uses--;
+                    to->body_uses++;
+                }
+        }
+}
+
 int graph_replace_value(struct graph *graph, struct value *from, struct value *to,
                         struct err *err) {
     assert(from != to);
@@ -298,6 +329,7 @@ int graph_replace_value(struct graph *graph, struct value *from, struct value *t
         if (graph_set_input(use.node, use.slot, to, err) < 0)
             return -1;
     }
+    replace_in_bodies(graph, from, to);
     for (size_t i = 0; i < graph->output_count; i++)
         if (graph->outputs[i] == from) {
             graph->outputs[i] = to;
@@ -307,10 +339,14 @@ int graph_replace_value(struct graph *graph, struct value *from, struct value *t
     return 0;
 }
 
+static bool is_read(const struct value *value) {
+    return value->use_count > 0 || value->body_uses > 0 || value->is_output;
+}
+
 void graph_remove_node(struct node *node) {
     struct graph *graph = node->graph;
     for (size_t i = 0; i < node->out_count; i++)
-        assert(!node->out[i] || (node->out[i]->use_count == 0 && !node->out[i]->is_output));
+        assert(!node->out[i] || !is_read(node->out[i]));
     graph_unhook(node);
     *(node->prev ? &node->prev->next : &graph->first) = node->next;
     *(node->next ? &node->next->prev : &graph->last) = node->prev;
@@ -339,7 +375,7 @@ int graph_split_value(struct graph *graph, struct value *value,
 
 static bool is_wanted(const struct node *node) {
     for (size_t i = 0; i < node->out_count; i++)
-        if (node->out[i] && (node->out[i]->use_count > 0 || node->out[i]->is_output))
+        if (node->out[i] && is_read(node->out[i]))
             return true;
     return node->graph->parent && node->out_count == 0; /* nothing is known to be for nothing */
 }
@@ -355,8 +391,7 @@ size_t graph_remove_dead(struct graph *graph) {
     }
     for (size_t i = 0; i < graph->value_count; i++) {
         struct value *v = graph->values[i];
-        if ((v->kind == VALUE_WEIGHT || v->kind == VALUE_CONSTANT) && v->use_count == 0 &&
-            !v->is_output)
+        if ((v->kind == VALUE_WEIGHT || v->kind == VALUE_CONSTANT) && !is_read(v))
             v->dead = true;
     }
     return removed;

@@ -59,8 +59,9 @@ struct value {
     struct use *uses;         /* in no particular order */
     size_t use_count;
     size_t use_capacity;
-    bool is_output; /* of the graph: may be more than one of its outputs */
-    bool dead;      /* removed; keeps its id */
+    size_t body_uses; /* OUTER values of bodies that stand for it: it is read there */
+    bool is_output;   /* of the graph: may be more than one of its outputs */
+    bool dead;        /* removed; keeps its id */
 };
 
 enum attr_kind {
@@ -185,15 +186,15 @@ int graph_add_node(struct graph *graph, struct node *before, const struct node_s
 /* ---- safe rewriting ---- */
 
 int graph_set_input(struct node *node, size_t slot, struct value *value, struct err *err);
-/* Every use of `from`, and its place among the graph's outputs, becomes `to`. */
+/* Every use of `from`, in bodies too, and its place among the graph's outputs, becomes `to`. */
 int graph_replace_value(struct graph *graph, struct value *from, struct value *to, struct err *err);
-/* The node must have no uses left of any output. */
+/* The node must have no uses left of any output, in bodies neither. */
 void graph_remove_node(struct node *node);
 /* Takes a node's edges away, both ways, and kills its outputs (for graph.c). */
 void graph_unhook(struct node *node);
 /* A new value of `value`'s type that `value` flows into: uses for which `wants` says yes (NULL:
- * all) read *ret instead; the caller adds the node between the two. The graph's outputs keep
- * `value`. */
+ * all) read *ret instead, bodies still read `value`; the caller adds the node between the two. The
+ * graph's outputs keep `value`. */
 int graph_split_value(struct graph *graph, struct value *value,
                       bool (*wants)(void *self, const struct use *use), void *self,
                       struct value **ret, struct err *err);

@@ -258,6 +258,57 @@ static void rewriting_keeps_edges(void **state) {
 }
 
 /* What a careless pass would leave behind. */
+/* What only a body reads is read. */
+static void bodies_keep_what_they_read(void **state) {
+    struct fixture f = start();
+    struct value *x = add_input(&f, "x"), *a, *b, *y, *outer, *inner;
+    struct node *relu, *other, *owner, *reader;
+    struct type type = {.dtype = DTYPE_F32};
+    struct value *weight;
+    CHECK_OK(graph_add_weight(f.graph, "w", 0, &type, &weight, &f.err), &f.err);
+    CHECK_OK(graph_add_value(f.graph, "a", &a, &f.err), &f.err);
+    CHECK_OK(graph_add_value(f.graph, "b", &b, &f.err), &f.err);
+    CHECK_OK(graph_add_value(f.graph, "y", &y, &f.err), &f.err);
+    struct node_spec spec = {
+        .op_type = "Relu", .domain = "", .version = 13, .in_count = 1, .out_count = 1};
+    spec.in = &x;
+    spec.out = &a;
+    CHECK_OK(graph_add_node(f.graph, NULL, &spec, &relu, &f.err), &f.err);
+    spec.out = &b;
+    CHECK_OK(graph_add_node(f.graph, NULL, &spec, &other, &f.err), &f.err);
+    struct graph *body = graph_new(f.arena, f.graph);
+    CHECK_OK(graph_resolve(body, "a", &outer, &f.err), &f.err);
+    CHECK_OK(graph_resolve(body, "w", &inner, &f.err), &f.err);
+    CHECK_OK(graph_add_value(body, "inner", &inner, &f.err), &f.err);
+    spec.in = &outer;
+    spec.out = &inner;
+    CHECK_OK(graph_add_node(body, NULL, &spec, &reader, &f.err), &f.err);
+    struct attr attr = {.name = "body", .kind = ATTR_GRAPH, .body = body};
+    spec = (struct node_spec){.op_type = "Keeper",
+                              .domain = "x",
+                              .version = 1,
+                              .out = &y,
+                              .out_count = 1,
+                              .attrs = &attr,
+                              .attr_count = 1};
+    CHECK_OK(graph_add_node(f.graph, NULL, &spec, &owner, &f.err), &f.err);
+    CHECK_OK(graph_add_output(f.graph, y, &f.err), &f.err);
+    CHECK_UINT(graph_remove_dead(f.graph), 1); /* b alone */
+    CHECK(!relu->dead && other->dead && !weight->dead);
+    CHECK_OK(graph_verify(f.graph, &f.err), &f.err);
+    CHECK_OK(graph_replace_value(f.graph, a, x, &f.err), &f.err);
+    CHECK(outer->outer == x);
+    CHECK_UINT(graph_remove_dead(f.graph), 1);
+    CHECK(relu->dead);
+    CHECK_OK(graph_verify(f.graph, &f.err), &f.err);
+    y->is_output = false;
+    f.graph->output_count = 0;
+    CHECK_UINT(graph_remove_dead(f.graph), 1); /* the body lets go of what it read */
+    CHECK(weight->dead);
+    CHECK_UINT(x->body_uses, 0);
+    arena_free(f.arena);
+}
+
 static void broken_edges_are_named(void **state) {
     struct fixture f = start();
     struct value *x = add_input(&f, "x"), *a = unary(&f, "Relu", x, "a");
@@ -284,6 +335,7 @@ int main(void) {
         cmocka_unit_test(sorting_is_stable_and_finds_cycles),
         cmocka_unit_test(a_body_waits_for_what_it_reads),
         cmocka_unit_test(rewriting_keeps_edges),
+        cmocka_unit_test(bodies_keep_what_they_read),
         cmocka_unit_test(broken_edges_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

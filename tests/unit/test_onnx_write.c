@@ -331,6 +331,25 @@ static void a_body_changed(void **state) {
     tinyonnx_close(&t);
 }
 
+/* What a body reads of the graph around it gets another name there. */
+static void a_body_follows_the_graph_around(void **state) {
+    struct bytebuf model = {0};
+    struct tinyonnx t, again;
+    struct err err = ERR_INIT;
+    with_bodies(&model);
+    open_model(&t, &model);
+    struct node *relu = t.model->graph->first;
+    CHECK_OK(graph_replace_value(t.model->graph, relu->out[0], relu->in[0], &err), &err);
+    CHECK_UINT(graph_remove_dead(t.model->graph), 1);
+    rewrite(&t, 0, &again);
+    check_ops(again.model->graph, "If");
+    const struct graph *body = node_attr(again.model->graph->last, "then_branch")->body;
+    CHECK_TEXT(body->first->in[0]->name, "x");
+    CHECK(file_holds(&again, "a note on the node"));
+    tinyonnx_close(&again);
+    tinyonnx_close(&t);
+}
+
 /* One call of two is touched: it is written as its nodes, the other as a call. */
 static void a_call_opened(void **state) {
     struct bytebuf model = {0};
@@ -516,6 +535,7 @@ int main(void) {
         cmocka_unit_test(outputs_keep_their_names),
         cmocka_unit_test(constants_stay_before_their_readers),
         cmocka_unit_test(a_body_changed),
+        cmocka_unit_test(a_body_follows_the_graph_around),
         cmocka_unit_test(a_call_opened),
         cmocka_unit_test(a_call_looked_into),
         cmocka_unit_test(a_new_initializer_in_an_old_model),
