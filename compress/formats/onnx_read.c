@@ -428,7 +428,7 @@ static int read_small(struct onnx_reader *r, const struct onnx_tensor *tensor,
                       const struct array **ret, struct err *err) {
     struct source *external = NULL;
     if (tensor->place == ONNX_PLACE_EXTERNAL) {
-        uint32_t file;
+        uint32_t file = 0;
         if (external_file(r, tensor, &file, err) < 0)
             return -1;
         external = r->model->files[file].source;

@@ -325,7 +325,7 @@ int onnx_tensor_array(struct pbwire *wire, const struct onnx_tensor *tensor,
     if (array_item_bytes(tensor->dtype) == 0)
         return 0;
     struct array *array = array_in_arena(arena, tensor->dtype, tensor->rank, tensor->dims);
-    uint8_t *packed = malloc((size_t)tensor->bytes + 1);
+    uint8_t *packed = calloc((size_t)tensor->bytes + 1, 1);
     int result = 0;
     if (!array || !packed)
         result = err_set(err, ERR_NO_MEMORY, "a small tensor needs more memory than is allowed");

@@ -14,6 +14,7 @@
 #include "compress/formats/onnx_proto.h"
 #include "compress/formats/onnx_writer.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,7 @@ static int is_call_output(struct onnx_writer *w, const struct value *value, bool
 /* A reader outside the call of a value inside it. */
 static int note_reader(struct onnx_writer *w, const struct value *value, uint32_t reader,
                        struct err *err) {
+    assert(w->is_call_open); /* made with the writer */
     if (!value->producer || value->producer->origin.call == 0 ||
         value->producer->origin.call == reader || w->is_call_open[value->producer->origin.call])
         return 0;

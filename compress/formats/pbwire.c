@@ -267,7 +267,7 @@ int pbwire_varints(struct pbwire *wire, const struct pbwire_field *field, size_t
     if (field->type != PBWIRE_VARINT && field->type != PBWIRE_BYTES)
         return pbwire_fail(wire, field->whole.offset, err, "a list of numbers has another type");
     struct pbwire_walk walk = pbwire_walk(wire, field->content);
-    uint64_t value;
+    uint64_t value = 0;
     int more;
     while ((more = pbwire_varint(&walk, &value, err)) > 0) {
         if (*count >= limit) {

@@ -275,6 +275,7 @@ static void tensors_are_what_the_package_wrote(void **state) {
             strcpy(opened, file);
             found += t.model->tensor_count;
         }
+        CHECK(t.model != NULL);
         check_tensor(t.model, name, type, dims, sha256);
         checked++;
     }
