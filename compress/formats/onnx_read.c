@@ -797,7 +797,7 @@ static int add_node(const struct onnx_scope *scope, const struct onnx_node *from
         .out_count = from->out.count,
         .origin = {from->whole.offset, from->whole.bytes, scope->call},
     };
-    struct value **in, **out;
+    struct value **in = NULL, **out = NULL;
     struct attr *attrs = ARENA_ARRAY(r->scratch, struct attr, from->attrs.count + 1);
     if (!attrs)
         return onnx_no_memory(err);

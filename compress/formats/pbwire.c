@@ -138,8 +138,8 @@ static int skip_group(struct pbwire_walk *walk, uint32_t number, struct err *err
     unsigned depth = 1;
     uint64_t from = walk->at, ignored;
     while (depth > 0) {
-        uint32_t inner;
-        enum pbwire_type type;
+        uint32_t inner = 0;
+        enum pbwire_type type = PBWIRE_VARINT;
         if (walk->at >= walk->end)
             return pbwire_fail(walk->wire, from, err, "a group does not end");
         if (read_tag(walk, &inner, &type, err) < 0)

@@ -140,7 +140,7 @@ static int implicit_out(const struct node *node, const unsigned *uses, unsigned 
 static int label_axes(const struct node *node, const unsigned *ranks, struct labels *ret,
                       struct err *err) {
     const struct einsum *params = node->params;
-    unsigned uses[LABELS] = {0}, dots = 0, own;
+    unsigned uses[LABELS] = {0}, dots = 0, own = 0;
     for (unsigned t = 0; t < params->terms; t++) {
         if (expand(node, &params->term[t], ranks[t], ret->in[t], &own, err) < 0)
             return -1;
