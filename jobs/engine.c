@@ -473,15 +473,15 @@ int engine_offload(struct engine *engine, struct offload *work, struct err *err)
     return 0;
 }
 
-int engine_plan_cached(struct engine *engine, int64_t version, const struct recipe *recipe,
-                       struct arena *arena, struct plan_summary *ret) {
-    return plans_find(engine->plans, version, recipe, arena, ret);
+int engine_plan_cached(struct engine *engine, int64_t version, const struct job_data *data,
+                       const struct recipe *recipe, struct arena *arena, struct plan_summary *ret) {
+    return plans_find(engine->plans, version, data, recipe, arena, ret);
 }
 
-int engine_plan(struct engine *engine, const struct model_row *model, const struct recipe *recipe,
-                struct arena *arena, struct violations *list, struct plan_summary *ret,
-                struct err *err) {
-    return plans_make(engine->plans, model, recipe, arena, list, ret, err);
+int engine_plan(struct engine *engine, const struct model_row *model, const struct job_data *data,
+                const struct recipe *recipe, struct arena *arena, struct violations *list,
+                struct plan_summary *ret, struct err *err) {
+    return plans_make(engine->plans, model, data, recipe, arena, list, ret, err);
 }
 
 struct event_sub *engine_subscribe(struct engine *engine, int64_t job_n, void (*wake)(void *self),

@@ -10,6 +10,7 @@
 #include "compress/base/team.h"
 #include "compress/recipe/plan.h"
 #include "storage/store.h"
+#include "storage/tables/job_data_tbl.h"
 #include "storage/tables/jobs_tbl.h"
 #include "storage/tables/models_tbl.h"
 
@@ -53,7 +54,8 @@ struct offload {
 /* -1 with ERR_OVERLOADED when too much waits, ERR_DRAINING at shutdown; done is then not called. */
 int engine_offload(struct engine *engine, struct offload *work, struct err *err);
 
-/* -- Plans, cached by (model version, recipe digest). Blocking: call on an offload or job thread.
+/* -- Plans, cached by (model version, data versions, recipe digest). Blocking: call on an offload
+ * or job thread.
  * -- */
 struct plan_summary {
     uint64_t bytes_in, bytes_out, peak_bytes, disk_bytes;
@@ -61,12 +63,12 @@ struct plan_summary {
     const char *json; /* the answer of POST /v1/plan, in the arena */
 };
 /* In the cache already? Never blocks on work: for the HTTP thread. 1 / 0. */
-int engine_plan_cached(struct engine *engine, int64_t version, const struct recipe *recipe,
-                       struct arena *arena, struct plan_summary *ret);
+int engine_plan_cached(struct engine *engine, int64_t version, const struct job_data *data,
+                       const struct recipe *recipe, struct arena *arena, struct plan_summary *ret);
 /* Makes (and caches) the plan. On -1 `list` holds the violations. */
-int engine_plan(struct engine *engine, const struct model_row *model, const struct recipe *recipe,
-                struct arena *arena, struct violations *list, struct plan_summary *ret,
-                struct err *err);
+int engine_plan(struct engine *engine, const struct model_row *model, const struct job_data *data,
+                const struct recipe *recipe, struct arena *arena, struct violations *list,
+                struct plan_summary *ret, struct err *err);
 
 /* -- The queue. All are writer closures' bodies: call inside a write's `run`. The events they imply
  * are appended in the same transaction. -- */

@@ -11,6 +11,7 @@
 
 struct entry {
     int64_t version; /* 0: free */
+    int64_t data[DATA_PURPOSES];
     struct digest recipe;
     struct plan_summary summary; /* json: malloc'd */
     size_t json_len;
@@ -51,13 +52,14 @@ void plans_free(struct plans *plans) {
     free(plans);
 }
 
-int plans_find(struct plans *plans, int64_t version, const struct recipe *recipe,
-               struct arena *arena, struct plan_summary *ret) {
+int plans_find(struct plans *plans, int64_t version, const struct job_data *data,
+               const struct recipe *recipe, struct arena *arena, struct plan_summary *ret) {
     int found = 0;
     pthread_mutex_lock(&plans->lock);
     for (size_t i = 0; i < ENTRIES && !found; i++) {
         struct entry entry = plans->entries[i];
-        if (entry.version != version || !digest_equal(&entry.recipe, &recipe->digest))
+        if (entry.version != version || !digest_equal(&entry.recipe, &recipe->digest) ||
+            memcmp(entry.data, data->versions, sizeof entry.data) != 0)
             continue;
         memmove(&plans->entries[1], &plans->entries[0], i * sizeof entry);
         plans->entries[0] = entry;
@@ -71,8 +73,8 @@ int plans_find(struct plans *plans, int64_t version, const struct recipe *recipe
 }
 
 /* Takes a copy of the text; without memory it simply is not remembered. */
-static void remember(struct plans *plans, int64_t version, const struct digest *recipe,
-                     const struct plan_summary *summary) {
+static void remember(struct plans *plans, int64_t version, const struct job_data *data,
+                     const struct digest *recipe, const struct plan_summary *summary) {
     size_t len = strlen(summary->json);
     char *copy = len <= CACHE_TEXT_BYTES / 4 ? strdup(summary->json) : NULL;
     if (!copy)
@@ -82,8 +84,11 @@ static void remember(struct plans *plans, int64_t version, const struct digest *
     for (size_t i = ENTRIES - 1; i-- > 0 && plans->text_bytes + len > CACHE_TEXT_BYTES;)
         drop(plans, &plans->entries[i]);
     memmove(&plans->entries[1], &plans->entries[0], (ENTRIES - 1) * sizeof plans->entries[0]);
-    plans->entries[0] = (struct entry){version, *recipe, *summary, len};
-    plans->entries[0].summary.json = copy;
+    struct entry *entry = &plans->entries[0];
+    *entry =
+        (struct entry){.version = version, .recipe = *recipe, .summary = *summary, .json_len = len};
+    memcpy(entry->data, data->versions, sizeof entry->data);
+    entry->summary.json = copy;
     plans->text_bytes += len;
     pthread_mutex_unlock(&plans->lock);
 }
@@ -106,21 +111,37 @@ int plans_open_version(struct store *store, int64_t version, struct resolver **r
     db_read_end(store->db, conn);
     if (result == 0)
         result = count ? blob_resolver(store->blobs, files, count, row.lone, ret, err)
-                       : err_set(err, ERR_NOT_FOUND, "the model's files are gone");
+                       : err_set(err, ERR_NOT_FOUND, "the files are gone");
     arena_free(arena);
     return result;
 }
 
-int plans_make(struct plans *plans, const struct model_row *model, const struct recipe *recipe,
-               struct arena *arena, struct violations *list, struct plan_summary *ret,
-               struct err *err) {
-    if (plans_find(plans, model->version, recipe, arena, ret))
+int plans_open_data(struct store *store, const struct job_data *data, struct plan_limits *limits,
+                    struct err *err) {
+    int64_t version = data->versions[DATA_EVALUATION];
+    if (version && plans_open_version(store, version, &limits->evaluation, err) < 0)
+        return err_context(err, "dataset %s", data->names[DATA_EVALUATION]);
+    return 0;
+}
+
+void plans_close_data(struct plan_limits *limits) {
+    resolver_close(limits->evaluation);
+    limits->evaluation = NULL;
+}
+
+int plans_make(struct plans *plans, const struct model_row *model, const struct job_data *data,
+               const struct recipe *recipe, struct arena *arena, struct violations *list,
+               struct plan_summary *ret, struct err *err) {
+    if (plans_find(plans, model->version, data, recipe, arena, ret))
         return 0;
+    struct plan_limits limits = plans->limits;
     struct resolver *files = NULL;
-    if (plans_open_version(plans->store, model->version, &files, err) < 0)
-        return -1;
     struct plan *plan = NULL;
-    int result = plan_new(files, recipe, model->name, &plans->limits, list, &plan, err);
+    int result = plans_open_version(plans->store, model->version, &files, err);
+    if (result == 0)
+        result = plans_open_data(plans->store, data, &limits, err);
+    if (result == 0)
+        result = plan_new(files, recipe, model->name, &limits, list, &plan, err);
     if (result == 0) {
         size_t len;
         char *json = plan_json(plan, &len);
@@ -129,12 +150,13 @@ int plans_make(struct plans *plans, const struct model_row *model, const struct 
         if (copy) {
             *ret = (struct plan_summary){plan->bytes_in,   plan->bytes_out, plan->peak_bytes,
                                          plan->disk_bytes, plan->seconds,   copy};
-            remember(plans, model->version, &recipe->digest, ret);
+            remember(plans, model->version, data, &recipe->digest, ret);
         } else {
             result = err_set(err, ERR_NO_MEMORY, "no memory for a plan");
         }
     }
     plan_free(plan);
+    plans_close_data(&limits);
     resolver_close(files);
     return result;
 }

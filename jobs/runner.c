@@ -1,8 +1,9 @@
 /*
  * One job, from claim to terminal state, on one thread.
  *
- *   open the version's files → parse the recipe → plan → run the pipeline into staged files →
- *   lay out and hash the tar → publish files, report and state in one transaction
+ *   open the version's files → parse the recipe → open the data it reads → plan →
+ *   run the pipeline into staged files → lay out and hash the tar →
+ *   publish files, report and state in one transaction
  *
  * The attempt number guards every write. If the machine cannot store the end (disk full), the
  * thread keeps trying: the work is done and must not be lost.
@@ -250,6 +251,17 @@ static int lay_out_artifact(struct outcome *o, const struct progress *progress, 
     return result;
 }
 
+/* What the job was pinned to when it was submitted. */
+static int open_data(struct outcome *o, struct plan_limits *limits, struct err *err) {
+    struct store *store = o->run->engine->store;
+    struct job_data data;
+    struct db_conn *conn = db_read_begin(store->db, err);
+    int result = conn ? job_data_tbl_read(conn, o->run->row.n, o->arena, &data, err) : -1;
+    if (conn)
+        db_read_end(store->db, conn);
+    return result == 0 ? plans_open_data(store, &data, limits, err) : -1;
+}
+
 static int compress(struct outcome *o, struct resolver *files, struct violations *list,
                     struct err *err) {
     struct run *run = o->run;
@@ -262,9 +274,11 @@ static int compress(struct outcome *o, struct resolver *files, struct violations
                      err) < 0)
         return -1;
     recipe->name = run->row.recipe_name;
-    struct plan_limits limits = {engine->budget.bytes, team_threads(engine->team)};
-    if (plan_new(files, recipe, run->row.model_name, &limits, list, &plan, err) < 0)
-        return -1;
+    struct plan_limits limits = {.memory_bytes = engine->budget.bytes,
+                                 .threads = team_threads(engine->team)};
+    if (open_data(o, &limits, err) < 0 ||
+        plan_new(files, recipe, run->row.model_name, &limits, list, &plan, err) < 0)
+        goto out;
     const struct progress progress = {run->progress, on_report, on_is_cancelled, on_log};
     for (size_t i = 0; i < plan->warnings.count; i++)
         progress_logf(&progress, "warning", "%s", plan->warnings.items[i].detail);
@@ -291,6 +305,7 @@ static int compress(struct outcome *o, struct resolver *files, struct violations
 out:
     report_free(report);
     plan_free(plan);
+    plans_close_data(&limits);
     return result;
 }
 

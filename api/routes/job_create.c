@@ -19,22 +19,8 @@ struct submission {
     const char *name;
     const char *labels;
     int64_t priority;
-    struct model_row dataset; /* version 0: none */
     struct job_row row;
 };
-
-static int find_dataset(struct request *r, const char *name, struct violations *list,
-                        struct err *err) {
-    struct submission *job = r->state;
-    struct db_conn *conn = request_read(r, err);
-    int found = conn ? models_tbl_find(conn, MODEL_KIND_DATASET, r->principal.team, name, r->arena,
-                                       &job->dataset, err)
-                     : -1;
-    request_read_end(r, conn);
-    if (found == 0)
-        violations_add(list, ERR_BAD_FIELD, "/dataset", "there is no dataset %.140s", name);
-    return found < 0 ? -1 : 0;
-}
 
 /* May run on a pool thread. */
 static int read_body(struct request *r, struct err *err) {
@@ -62,32 +48,18 @@ static int read_body(struct request *r, struct err *err) {
         job->labels = text ? arena_strdup(r->arena, text) : NULL;
         free(text);
     }
-    int rc = dataset ? find_dataset(r, dataset, list, err) : 0;
+    int rc = violations_result(list, err);
     if (rc == 0)
-        rc = violations_result(list, err);
-    if (rc == 0)
-        rc = planning_read(r, model, recipe, &job->planning, err);
+        rc = planning_read(r, model, dataset, recipe, &job->planning, err);
     jspec_free(body);
     return rc;
-}
-
-/* The version may have gone since its name was looked up. */
-static int check_there(struct db_conn *conn, struct request *r, const struct model_row *wanted,
-                       struct err *err) {
-    struct model_row row;
-    int found = models_tbl_find_version(conn, wanted->version, r->arena, &row, err);
-    if (found == 0)
-        return err_set(err, ERR_STATE, "the %s %s was deleted or replaced meanwhile",
-                       model_kind_name(wanted->kind), wanted->name);
-    return found < 0 ? -1 : 0;
 }
 
 /* In the writer's transaction. */
 static int insert(struct db_conn *conn, struct request *r, struct err *err) {
     struct submission *job = r->state;
     const struct planning *planning = &job->planning;
-    if (check_there(conn, r, &planning->model, err) ||
-        (job->dataset.version && check_there(conn, r, &job->dataset, err)))
+    if (planning_check_there(conn, r, planning, err) < 0)
         return -1;
     job->row = (struct job_row){
         .team = r->principal.team,
@@ -95,8 +67,7 @@ static int insert(struct db_conn *conn, struct request *r, struct err *err) {
         .priority = (int)job->priority,
         .model_version = planning->model.version,
         .model_name = planning->model.name,
-        .dataset_version = job->dataset.version,
-        .dataset_name = job->dataset.name,
+        .dataset_name = planning->dataset,
         .recipe_name = planning->recipe->name,
         .recipe_json = planning->recipe->json,
         .labels_json = job->labels ? job->labels : "{}",
@@ -112,7 +83,9 @@ static int insert(struct db_conn *conn, struct request *r, struct err *err) {
     job->row.recipe_digest = hex;
     jobs_tbl_new_id(db_now_ms(), id);
     job->row.id = id;
-    return queue_submit(r->service->engine, conn, &job->row, err);
+    if (queue_submit(r->service->engine, conn, &job->row, err) < 0)
+        return -1;
+    return job_data_tbl_pin(conn, job->row.n, &planning->data, err);
 }
 
 static int submitted(struct request *r, struct err *err) {

@@ -16,7 +16,7 @@ static int read_body(struct request *r, struct err *err) {
     struct planning *planning = r->state;
     struct violations *list = request_violations(r);
     struct json_t *body, *recipe = NULL;
-    const char *model = NULL;
+    const char *model = NULL, *dataset = NULL;
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "no memory for the request");
     if (jspec_parse(r->body.text, r->body.len, &body, err))
@@ -24,10 +24,11 @@ static int read_body(struct request *r, struct err *err) {
     const struct jspec rows[] = {
         {.key = "model", .kind = JSPEC_STRING, .dest = &model, .required = true},
         {.key = "recipe", .kind = JSPEC_ANY, .dest = &recipe, .required = true},
+        {.key = "dataset", .kind = JSPEC_STRING, .dest = &dataset},
     };
-    int rc = jspec_read(body, "", rows, 2, ERR_BAD_FIELD, r->arena, list)
+    int rc = jspec_read(body, "", rows, sizeof rows / sizeof *rows, ERR_BAD_FIELD, r->arena, list)
                  ? violations_result(list, err)
-                 : planning_read(r, model, recipe, planning, err);
+                 : planning_read(r, model, dataset, recipe, planning, err);
     jspec_free(body);
     return rc;
 }

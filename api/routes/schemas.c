@@ -113,8 +113,9 @@ static const struct schema table[] = {
     {"RecipeOrName",
      "{'description':'A recipe, or the name of one.','oneOf':[{'type':'string'}," REF(
          "Recipe") "]}"},
-    {"PlanCreate", "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME
-                   ",'recipe':" REF("RecipeOrName") "},'additionalProperties':false}"},
+    {"PlanCreate",
+     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME ",'dataset':" NAME
+     ",'recipe':" REF("RecipeOrName") "},'additionalProperties':false}"},
     {"Plan",
      "{'type':'object','required':['bytes_in','bytes_out','ratio','peak_bytes','disk_bytes',"
      "'seconds','tensors','warnings'],'properties':{'bytes_in':" COUNT ",'bytes_out':" COUNT

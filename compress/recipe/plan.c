@@ -172,8 +172,12 @@ struct evaluate_options plan_evaluate_options(const struct plan *plan,
 static int open_evaluation(struct plan *plan, struct resolver *files, struct violations *list,
                            struct err *err) {
     bool asked = plan->recipe->evaluation.given;
+    /* Every front end calls what came beside the recipe its dataset. */
+    const char *pointer = asked ? plan->recipe->evaluation.pointer : "/dataset";
+    const char *data_pointer =
+        plan->recipe->evaluation.dataset ? jspec_pointer(pointer, "dataset", plan->arena) : NULL;
     if (!files && asked)
-        violations_add(list, ERR_MISFIT, "/evaluation",
+        violations_add(list, ERR_MISFIT, pointer,
                        "the evaluation names no dataset, and the job has none");
     if (!files)
         return 0;
@@ -187,10 +191,10 @@ static int open_evaluation(struct plan *plan, struct resolver *files, struct vio
         return 0;
     }
     if (dataset_open(files, &plan->evaluation, err) < 0)
-        return err_at_pointer(err, "/evaluation/dataset");
+        return err_at_pointer(err, "%s", data_pointer ? data_pointer : "/dataset");
     struct evaluate_options options = plan_evaluate_options(plan, plan->model);
     if (evaluate_predict(plan->model, plan->evaluation, &options, &plan->evaluate_bytes, err) < 0)
-        return err_at_pointer(err, "/evaluation");
+        return err_at_pointer(err, "%s", pointer);
     return 0;
 }
 

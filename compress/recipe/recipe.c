@@ -175,6 +175,7 @@ static void parse_evaluation(struct parsing *p, struct json_t *object, const cha
     jspec_read(object, pointer, rows, sizeof rows / sizeof rows[0], ERR_BAD_RECIPE, p->arena,
                p->list);
     ret->given = true;
+    ret->pointer = pointer;
     ret->samples = (uint64_t)samples;
     ret->batch = (uint64_t)batch;
     ret->window = (uint64_t)window;

@@ -51,6 +51,7 @@ enum { RECIPE_LATENCY_RUNS = 30 };
 /* Which data, and how much of it. */
 struct recipe_data {
     bool given;          /* the key stands in the recipe */
+    const char *pointer; /* "/evaluation", or where it stands in a body; NULL when not given */
     const char *dataset; /* NULL: the job's */
     uint64_t samples;    /* 0: all */
     uint64_t batch;      /* 0: the graph's own, else 32 */

@@ -23,7 +23,6 @@ static const struct stmt_field job_fields[] = {
     {STMT_INT32, offsetof(struct job_row, attempt)},
     {STMT_INT, offsetof(struct job_row, model_version)},
     {STMT_TEXT, offsetof(struct job_row, model_name)},
-    {STMT_INT, offsetof(struct job_row, dataset_version)},
     {STMT_TEXT, offsetof(struct job_row, dataset_name)},
     {STMT_TEXT, offsetof(struct job_row, recipe_name)},
     {STMT_TEXT, offsetof(struct job_row, recipe_json)},
@@ -51,7 +50,7 @@ static const struct stmt_field job_fields[] = {
 #define JOB_FIELDS job_fields, COUNT(job_fields)
 #define JOB_COLUMNS                                                                                \
     "n, id, team, name, state, revision, priority, attempt, coalesce(model_version, 0), "          \
-    "model_name, coalesce(dataset_version, 0), dataset_name, "                                     \
+    "model_name, dataset_name, "                                                                   \
     "recipe_name, recipe_json, recipe_digest, labels_json, created_ms, queued_ms, "                \
     "started_ms, finished_ms, peak_bytes, disk_bytes, progress_json, problem_json, summary_json, " \
     "artifact_bytes, artifact_sha256, artifact_files, artifact_lone, suspect, deaths, stage_died"
@@ -117,16 +116,16 @@ int jobs_tbl_insert(struct db_conn *conn, struct job_row *row, int64_t now_ms, s
                  "model_version, model_name, recipe_name, recipe_json, recipe_digest, labels_json, "
                  "created_ms, queued_ms, started_ms, finished_ms, peak_bytes, disk_bytes, "
                  "artifact_bytes, artifact_files, artifact_lone, suspect, deaths, stage_died, "
-                 "dataset_version, dataset_name) "
+                 "dataset_name) "
                  "VALUES (?1, ?2, ?3, 'queued', 1, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, "
-                 "0, 0, ?13, ?14, 0, 0, 0, 0, 0, -1, nullif(?15, 0), ?16)",
+                 "0, 0, ?13, ?14, 0, 0, 0, 0, 0, -1, ?15)",
                  ARGS(ARG_TEXT(row->id), ARG_TEXT(row->team), ARG_TEXT(row->name),
                       ARG_INT(row->priority), ARG_INT(now_ms - row->priority * AGEING_MS),
                       ARG_INT(row->model_version), ARG_TEXT(row->model_name),
                       ARG_TEXT(row->recipe_name), ARG_TEXT(row->recipe_json),
                       ARG_TEXT(row->recipe_digest), ARG_TEXT(row->labels_json), ARG_INT(now_ms),
                       ARG_INT(row->peak_bytes), ARG_INT(row->disk_bytes),
-                      ARG_INT(row->dataset_version), ARG_TEXT(row->dataset_name)),
+                      ARG_TEXT(row->dataset_name)),
                  err) < 0)
         return -1;
     row->n = stmt_last_id(conn);
@@ -294,7 +293,8 @@ int jobs_tbl_retry(struct db_conn *conn, int64_t n, int64_t now_ms, struct err *
                             "summary_json = NULL, suspect = 0, deaths = 0, stage_died = -1 "
                             "WHERE n = ?1 AND state IN ('failed', 'cancelled') "
                             "AND model_version IS NOT NULL "
-                            "AND (dataset_name IS NULL OR dataset_version IS NOT NULL)",
+                            "AND NOT EXISTS (SELECT 1 FROM job_data d WHERE d.job = job.n "
+                            "AND d.version IS NULL)",
                             ARGS(ARG_INT(n), ARG_INT(now_ms), ARG_INT(AGEING_MS)), err));
 }
 

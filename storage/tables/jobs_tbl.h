@@ -27,8 +27,7 @@ struct job_row {
     int attempt;
     int64_t model_version; /* 0: the files are gone */
     const char *model_name;
-    int64_t dataset_version;  /* 0: none, or its files are gone */
-    const char *dataset_name; /* or NULL */
+    const char *dataset_name; /* as submitted, or NULL; what it reads: job_data_tbl.h */
     const char *recipe_name;
     const char *recipe_json;
     const char *recipe_digest;
@@ -112,7 +111,7 @@ int jobs_tbl_requeue(struct db_conn *conn, int64_t n, int attempt, struct err *e
 /* queued → cancelled, or running → cancelling. *ret_state: what it is now. 0: some other state. */
 int jobs_tbl_cancel(struct db_conn *conn, int64_t n, int64_t now_ms, const char **ret_state,
                     struct err *err);
-/* failed or cancelled → queued, cleared. 0: some other state, or the files of its model or dataset
+/* failed or cancelled → queued, cleared. 0: some other state, or the files of its model or data
  * are gone. */
 int jobs_tbl_retry(struct db_conn *conn, int64_t n, int64_t now_ms, struct err *err);
 /* PATCH: sets priority and labels (both given), revision + 1. if_revision 0: whatever it is; else 0

@@ -1,6 +1,7 @@
 /* See models_tbl.h. */
 #include "storage/tables/models_tbl.h"
 
+#include "compress/base/nearest.h"
 #include "storage/db/stmt.h"
 #include "storage/tables/blobs_tbl.h"
 
@@ -28,6 +29,9 @@ static const struct stmt_field file_fields[] = {
     {STMT_DIGEST, offsetof(struct blob_entry, digest)},
     {STMT_INT, offsetof(struct blob_entry, bytes)},
 };
+
+/* A team with more names than that is told the nearest of the first. */
+enum { NEAREST_OF_NAMES = 2000 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MODEL_COLUMNS                                                                              \
@@ -137,6 +141,22 @@ int models_tbl_list(struct db_conn *conn, const struct model_list_query *query, 
 
 #define UNFINISHED "j.state IN ('queued', 'running', 'cancelling')"
 
+int models_tbl_nearest(struct db_conn *conn, enum model_kind kind, const char *team,
+                       const char *name, struct arena *arena, const char **ret, struct err *err) {
+    static const struct stmt_field field = {STMT_TEXT, 0};
+    void *rows = NULL;
+    size_t count = 0;
+    if (stmt_list(conn, "SELECT name FROM model WHERE team = ?1 AND kind = ?2 LIMIT ?3",
+                  ARGS(ARG_TEXT(team), ARG_INT(kind), ARG_INT(NEAREST_OF_NAMES)), &field, 1,
+                  sizeof(const char *), arena, &rows, &count, err) < 0)
+        return -1;
+    const char *best = NULL;
+    for (size_t i = 0; i < count; i++)
+        best = nearest_of(name, best, ((const char *const *)rows)[i]);
+    *ret = best;
+    return best != NULL;
+}
+
 int models_tbl_delete(struct db_conn *conn, enum model_kind kind, const char *team,
                       const char *name, struct err *err) {
     int64_t version;
@@ -150,7 +170,8 @@ int models_tbl_delete(struct db_conn *conn, enum model_kind kind, const char *te
     int64_t jobs = 0;
     if (stmt_number(conn,
                     "SELECT count(*) FROM job j "
-                    "WHERE (j.model_version = ?1 OR j.dataset_version = ?1) AND " UNFINISHED,
+                    "WHERE (j.model_version = ?1 OR "
+                    "j.n IN (SELECT job FROM job_data WHERE version = ?1)) AND " UNFINISHED,
                     ARGS(ARG_INT(version)), &jobs, err) < 0)
         return -1;
     if (jobs > 0)
@@ -168,8 +189,8 @@ int models_tbl_drop_orphans(struct db_conn *conn, struct err *err) {
                     "NOT EXISTS (SELECT 1 FROM model m WHERE m.version = model_version.id) AND "
                     "NOT EXISTS (SELECT 1 FROM job j WHERE j.model_version = model_version.id "
                     "AND " UNFINISHED ") AND "
-                    "NOT EXISTS (SELECT 1 FROM job j WHERE j.dataset_version = model_version.id "
-                    "AND " UNFINISHED ")",
+                    "NOT EXISTS (SELECT 1 FROM job_data d JOIN job j ON j.n = d.job "
+                    "WHERE d.version = model_version.id AND " UNFINISHED ")",
                     NO_ARGS, err) < 0
                ? -1
                : 0;

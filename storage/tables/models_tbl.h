@@ -57,6 +57,9 @@ int models_tbl_files(struct db_conn *conn, int64_t version, struct arena *arena,
 /* Newest first. */
 int models_tbl_list(struct db_conn *conn, const struct model_list_query *query, struct arena *arena,
                     struct model_row **ret, size_t *ret_count, struct err *err);
+/* "Did you mean": the name that was probably meant; 0 when none is close. */
+int models_tbl_nearest(struct db_conn *conn, enum model_kind kind, const char *team,
+                       const char *name, struct arena *arena, const char **ret, struct err *err);
 /* ERR_IN_USE while a queued or running job needs the version; ERR_NOT_FOUND. */
 int models_tbl_delete(struct db_conn *conn, enum model_kind kind, const char *team,
                       const char *name, struct err *err);

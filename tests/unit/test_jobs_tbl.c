@@ -154,36 +154,14 @@ static void datasets_have_names_of_their_own(void **state) {
     CHECK_OK(models_tbl_delete(conn, MODEL_KIND_MODEL, "red", "digits", &err), &err);
     CHECK_INT(models_tbl_find(conn, MODEL_KIND_DATASET, "red", "digits", arena, &row, &err), 1);
     CHECK_TEXT(model_kind_name(row.kind), "dataset");
-}
-
-static void a_dataset_stays_while_a_job_needs_it(void **state) {
-    int64_t dataset = put_dataset("held", "h");
-    char id[JOB_ID_LEN + 1];
-    jobs_tbl_new_id(db_now_ms(), id);
-    struct job_row job = {.id = id,
-                          .team = "red",
-                          .model_version = put_model("with", "w"),
-                          .model_name = "with",
-                          .dataset_version = dataset,
-                          .dataset_name = "held",
-                          .recipe_name = "int8",
-                          .recipe_json = "{}",
-                          .recipe_digest = "d",
-                          .labels_json = "{}"};
-    CHECK_OK(jobs_tbl_insert(conn, &job, db_now_ms(), &err), &err);
-    CHECK_INT(reread(job.n).dataset_version, dataset);
-    CHECK_TEXT(reread(job.n).dataset_name, "held");
-    CHECK_FAILS(models_tbl_delete(conn, MODEL_KIND_DATASET, "red", "held", &err), &err, ERR_IN_USE);
-    put_dataset("held", "other");
-    struct model_row row;
-    CHECK_INT(models_tbl_find_version(conn, dataset, arena, &row, &err), 1);
-    const char *now;
-    CHECK_INT(jobs_tbl_cancel(conn, job.n, db_now_ms(), &now, &err), 1);
-    CHECK_OK(models_tbl_drop_orphans(conn, &err), &err);
-    CHECK_INT(models_tbl_find_version(conn, dataset, arena, &row, &err), 0);
-    CHECK_INT(reread(job.n).dataset_version, 0);
-    CHECK_INT(jobs_tbl_retry(conn, job.n, db_now_ms(), &err), 0); /* the files are gone */
-    finish_all();
+    const char *nearest = NULL;
+    CHECK_INT(models_tbl_nearest(conn, MODEL_KIND_DATASET, "red", "digit", arena, &nearest, &err),
+              1);
+    CHECK_TEXT(nearest, "Digits");
+    CHECK_INT(models_tbl_nearest(conn, MODEL_KIND_DATASET, "red", "faces", arena, &nearest, &err),
+              0);
+    CHECK_INT(models_tbl_nearest(conn, MODEL_KIND_DATASET, "blue", "digit", arena, &nearest, &err),
+              0);
 }
 
 static void ids_sort_by_time(void **state) {
@@ -409,7 +387,6 @@ int main(void) {
         cmocka_unit_test(names_are_one_whatever_the_case),
         cmocka_unit_test(a_version_stays_while_a_job_needs_it),
         cmocka_unit_test(datasets_have_names_of_their_own),
-        cmocka_unit_test(a_dataset_stays_while_a_job_needs_it),
         cmocka_unit_test(ids_sort_by_time),
         cmocka_unit_test(the_highest_priority_goes_first_and_waiting_ages),
         cmocka_unit_test(suspects_stand_in_front),

@@ -3,12 +3,14 @@
 
 #include "storage/db/schema.h"
 #include "storage/db/stmt.h"
+#include "storage/tables/job_data_tbl.h"
 #include "storage/tables/jobs_tbl.h"
 #include "storage/tables/models_tbl.h"
 #include "tests/support/check.h"
 #include "tests/support/tempdir.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
@@ -37,9 +39,9 @@ static int close_db(void **state) {
 
 /* Empties the database and brings it to `version`. */
 static void start_at(int version) {
-    static const char *const tables[] = {"event_gap",     "event",     "job_file", "job_report",
-                                         "job_label",     "job",       "model",    "model_file",
-                                         "model_version", "team_blob", "blob",     "meta"};
+    static const char *const tables[] = {
+        "event_gap", "event",      "job_data",      "job_file",  "job_report", "job_label", "job",
+        "model",     "model_file", "model_version", "team_blob", "blob",       "meta"};
     char sql[64];
     for (size_t i = 0; i < COUNT_OF(tables); i++) {
         snprintf(sql, sizeof sql, "DROP TABLE %s", tables[i]);
@@ -86,8 +88,38 @@ static void models_stay_when_datasets_come(void **state) {
     CHECK_INT(models_tbl_find(conn, MODEL_KIND_DATASET, "red", "tiny", arena, &model, &err), 0);
     CHECK_INT(jobs_tbl_find(conn, "red", "j", arena, &job, &err), 1);
     CHECK_INT(job.model_version, 7);
-    CHECK_INT(job.dataset_version, 0);
     CHECK(job.dataset_name == NULL);
+}
+
+static void datasets_of_jobs_become_data(void **state) {
+    start_at(2);
+    CHECK_OK(stmt_script(conn,
+                         "INSERT INTO model_version (id, kind, team, created_ms, lone, format, "
+                         "architecture, parameters, bytes, inspection, files_digest) "
+                         "VALUES (8, 1, 'red', 1, 1, 'arrays', '', 0, 10, '{}', 'f');"
+                         "INSERT INTO job (n, id, team, state, revision, priority, claim_key, "
+                         "attempt, model_name, recipe_name, recipe_json, recipe_digest, "
+                         "labels_json, created_ms, queued_ms, started_ms, finished_ms, "
+                         "peak_bytes, disk_bytes, artifact_bytes, artifact_files, artifact_lone, "
+                         "suspect, deaths, stage_died, dataset_version, dataset_name) "
+                         "SELECT value, 'j' || value, 'red', 'queued', 1, 5, 0, 0, 'm', 'int8', "
+                         "'{}', 'd', '{}', 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, -1, "
+                         "CASE value WHEN 1 THEN 8 END, CASE WHEN value < 3 THEN 'digits' END "
+                         "FROM json_each('[1, 2, 3]')",
+                         &err),
+             &err);
+    CHECK_OK(migrate_up(conn, &err), &err);
+    static const int64_t versions[] = {8, 0, 0}; /* there, gone, never asked for */
+    for (int64_t n = 1; n <= 3; n++) {
+        struct job_row job;
+        struct job_data data;
+        CHECK_INT(jobs_tbl_find_n(conn, n, arena, &job, &err), 1);
+        CHECK_OK(job_data_tbl_read(conn, n, arena, &data, &err), &err);
+        CHECK_INT(data.versions[DATA_EVALUATION], versions[n - 1]);
+        CHECK(n == 3 ? !job.dataset_name : strcmp(job.dataset_name, "digits") == 0);
+        CHECK(n == 3 ? !data.names[DATA_EVALUATION]
+                     : strcmp(data.names[DATA_EVALUATION], "digits") == 0);
+    }
 }
 
 static void newer_ones_are_refused(void **state) {
@@ -99,6 +131,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(numbers_go_up, open_db, close_db),
         cmocka_unit_test_setup_teardown(models_stay_when_datasets_come, open_db, close_db),
+        cmocka_unit_test_setup_teardown(datasets_of_jobs_become_data, open_db, close_db),
         cmocka_unit_test_setup_teardown(newer_ones_are_refused, open_db, close_db),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
