@@ -174,7 +174,13 @@ static int read_dim(const struct onnx_scope *scope, struct pbwire_span message, 
     }
     if (more < 0)
         return -1;
-    if (dim.size < 0 || name) { /* some exporters write -1 for what they do not know */
+    /* Some exporters write -1 for what they do not know, others "?": that is no name, two of them
+     * need not be equal. */
+    if (name && strcmp(name, "?") == 0) {
+        dim.size = -1;
+        name = NULL;
+    }
+    if (dim.size < 0 || name) {
         dim = (struct dim){.size = -1, .symbol = symbols_get(symbols, name)};
         if (!dim.symbol)
             return onnx_no_memory(err);

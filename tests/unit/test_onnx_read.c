@@ -60,6 +60,17 @@ static void a_whole_graph(void **state) {
     tinyonnx_close(&t);
 }
 
+/* Paddle's exporter writes "?" for every dimension that it does not know. */
+static void a_question_mark_is_no_name(void **state) {
+    struct tinyonnx t;
+    open_lines(&t, "input x f32[?,3,?,n,n]\nRelu x -> y\noutput y f32[?,3,?,n,n]");
+    const struct dim *dims = t.model->graph->inputs[0]->type.dims;
+    CHECK(!dim_known(dims[0]) && !dim_known(dims[2]));
+    CHECK(!dim_same(dims[0], dims[2]));
+    CHECK(dim_same(dims[3], dims[4]));
+    tinyonnx_close(&t);
+}
+
 static void nodes_out_of_order_are_sorted(void **state) {
     struct tinyonnx t;
     open_lines(&t, "input x f32[2]\nRelu b -> y\nRelu a -> b\nRelu x -> a\noutput y f32[2]");
@@ -317,6 +328,7 @@ static void absurd_counts(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_whole_graph),
+        cmocka_unit_test(a_question_mark_is_no_name),
         cmocka_unit_test(nodes_out_of_order_are_sorted),
         cmocka_unit_test(optional_inputs),
         cmocka_unit_test(attributes),
