@@ -1,11 +1,16 @@
 /*
- * The thread team: one mutex, a ring of open loops, sleeping workers.
+ * The thread team: one mutex, a ring of open loops, workers that sleep when there are none.
  *
  * A loop is open while it has indices to hand out; open loops form a ring. A worker takes one index
  * of the loop at the ring's head and moves the head on, so every open loop gets its turn whatever
  * its length. The calling thread takes indices of its own loop only, then sleeps until the last
  * borrowed index has come back. Taking an index costs one short critical section (some 50 ns):
  * tiles are meant to be thousands of times longer.
+ *
+ * Waking a sleeper costs tens of microseconds, as much as a small loop takes, and a graph is
+ * hundreds of loops one after the other. So whoever waits – a worker for the next loop, a caller
+ * for the last index – looks out for SPIN_NS before it sleeps. A team with more threads than cores
+ * does not: it would keep the core from the one it waits for.
  */
 #include "compress/base/team.h"
 
@@ -14,11 +19,16 @@
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
+
+/* Some steps of a graph run on one thread alone, and take up to about this long. */
+enum { SPIN_NS = 100000, LOOKS = 64 };
 
 /* One team_run(), on its caller's stack. */
 struct loop {
@@ -26,7 +36,7 @@ struct loop {
     void *ctx;
     size_t count;
     size_t next;      /* first index not yet handed out */
-    unsigned running; /* indices handed out and not yet back */
+    atomic_uint busy; /* indices handed out and not yet back; written under the lock */
     int result;       /* the first non-zero one */
     struct loop *left, *right;
     bool open; /* in the ring */
@@ -43,11 +53,48 @@ struct team {
     pthread_mutex_t lock;
     pthread_cond_t work; /* the ring is no longer empty, or stopping */
     struct loop *head;
+    atomic_bool ring_filled; /* head is not NULL; written under the lock */
     bool stopping;
+    bool spins;
     int nice_by;
     unsigned started;
     struct worker workers[]; /* threads - 1 */
 };
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void pause_core(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static bool ring_filled(void *team) {
+    return atomic_load_explicit(&((struct team *)team)->ring_filled, memory_order_relaxed);
+}
+
+static bool loop_idle(void *loop) {
+    return atomic_load_explicit(&((struct loop *)loop)->busy, memory_order_relaxed) == 0;
+}
+
+/* Waits without sleeping, for a while, without the lock. What it has seen is only a hint: the lock
+ * orders memory. */
+static void look_out(struct team *team, bool (*there)(void *), void *what) {
+    if (!team->spins)
+        return;
+    for (int64_t end = now_ns() + SPIN_NS; now_ns() < end;)
+        for (int i = 0; i < LOOKS; i++) {
+            if (there(what))
+                return;
+            pause_core();
+        }
+}
 
 static void ring_add(struct team *team, struct loop *loop) {
     if (!team->head) {
@@ -60,11 +107,13 @@ static void ring_add(struct team *team, struct loop *loop) {
         loop->right->left = loop;
     }
     loop->open = true;
+    atomic_store_explicit(&team->ring_filled, true, memory_order_relaxed);
 }
 
 static void ring_remove(struct team *team, struct loop *loop) {
     if (loop->right == loop) {
         team->head = NULL;
+        atomic_store_explicit(&team->ring_filled, false, memory_order_relaxed);
     } else {
         loop->left->right = loop->right;
         loop->right->left = loop->left;
@@ -77,13 +126,13 @@ static void ring_remove(struct team *team, struct loop *loop) {
 /* Runs one index of an open loop; called with the lock held, which is dropped meanwhile. */
 static void run_one(struct team *team, struct loop *loop, unsigned worker) {
     size_t index = loop->next++;
-    loop->running++;
+    loop->busy++;
     if (loop->next == loop->count)
         ring_remove(team, loop);
     pthread_mutex_unlock(&team->lock);
     int result = loop->fn(loop->ctx, index, worker);
     pthread_mutex_lock(&team->lock);
-    loop->running--;
+    loop->busy--;
     if (result && !loop->result) {
         loop->result = result;
         if (loop->open)
@@ -104,6 +153,11 @@ static void *work(void *arg) {
     }
     pthread_mutex_lock(&team->lock);
     for (;;) {
+        if (!team->head && !team->stopping) {
+            pthread_mutex_unlock(&team->lock);
+            look_out(team, ring_filled, team);
+            pthread_mutex_lock(&team->lock);
+        }
         while (!team->head && !team->stopping)
             pthread_cond_wait(&team->work, &team->lock);
         if (team->stopping)
@@ -111,7 +165,7 @@ static void *work(void *arg) {
         struct loop *loop = team->head;
         team->head = loop->right;
         run_one(team, loop, self->number);
-        if (loop->running == 0 && !loop->open)
+        if (loop->busy == 0 && !loop->open)
             pthread_cond_signal(&loop->idle); /* its caller may be gone once we let the lock go */
     }
     pthread_mutex_unlock(&team->lock);
@@ -138,13 +192,26 @@ static int start_all(struct team *team, unsigned threads) {
     return team->started == threads - 1 ? 0 : -1;
 }
 
+/* The lock is held for less time than sleeping and waking takes. */
+static void lock_init(pthread_mutex_t *lock, bool spins) {
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+#ifdef __GLIBC__
+    if (spins)
+        pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+#endif
+    pthread_mutex_init(lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+}
+
 struct team *team_new(unsigned threads, int nice_by) {
     if (threads == 0)
         threads = online_cores();
     struct team *team = calloc(1, sizeof *team + (threads - 1) * sizeof team->workers[0]);
     if (!team)
         return NULL;
-    pthread_mutex_init(&team->lock, NULL);
+    team->spins = threads <= online_cores();
+    lock_init(&team->lock, team->spins);
     pthread_cond_init(&team->work, NULL);
     team->nice_by = nice_by;
     if (start_all(team, threads) < 0) {
@@ -193,7 +260,12 @@ int team_run(struct team *team, size_t count, int (*fn)(void *ctx, size_t index,
     pthread_cond_broadcast(&team->work);
     while (loop.open)
         run_one(team, &loop, 0);
-    while (loop.running)
+    if (loop.busy) {
+        pthread_mutex_unlock(&team->lock);
+        look_out(team, loop_idle, &loop);
+        pthread_mutex_lock(&team->lock);
+    }
+    while (loop.busy)
         pthread_cond_wait(&loop.idle, &team->lock);
     pthread_mutex_unlock(&team->lock);
     pthread_cond_destroy(&loop.idle);

@@ -8,7 +8,9 @@
  *     run THREADS COUNT    COUNT times in milliseconds
  *     loop THREADS         milliseconds of an empty multiply-add loop, cut as a step's tiles are
  *     save FILE            writes the first output's bytes; answers its number of elements
- *     profile COUNT        one thread: milliseconds by operator, the largest first
+ *     profile THREADS COUNT    best milliseconds of its nodes, by operator
+ *     nodes THREADS COUNT      the same by node
+ *     pin THREADS          keeps each thread on a core of its own, from now on
  *     facts                how BLAS was set up
  *
  * The profile observes every value, which keeps all of them from sharing memory: its sum is a
@@ -21,12 +23,14 @@
 #include "compress/tensor/blas.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { MOST_INPUTS = 8, MOST_THREADS = 2, MOST_KINDS = 64 };
+enum { MOST_INPUTS = 8, MOST_THREADS = 2, MOST_KINDS = 512 };
 
 struct side {
     struct team *team;
@@ -51,7 +55,8 @@ struct bench {
     /* profile */
     struct kind kinds[MOST_KINDS];
     size_t kind_count;
-    double last;
+    bool by_node;
+    double last, *best; /* best: by value */
 };
 
 static double now_ms(void) {
@@ -148,6 +153,29 @@ static void loop(struct bench *b, unsigned threads) {
     printf("%.4f\n", now_ms() - start);
 }
 
+/* Both workers are inside at once, so each index is another's. */
+struct pinned {
+    pthread_barrier_t all;
+};
+
+static int pin_one(void *ctx, size_t index, unsigned worker) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(worker, &set);
+    pthread_barrier_wait(&((struct pinned *)ctx)->all);
+    return sched_setaffinity(0, sizeof set, &set);
+}
+
+static void pin(struct bench *b, unsigned threads) {
+    struct pinned pinned;
+    struct side *side = side_of(b, threads);
+    pthread_barrier_init(&pinned.all, NULL, threads);
+    if (team_run(side->team, threads, pin_one, &pinned) != 0)
+        die("pinning", NULL);
+    pthread_barrier_destroy(&pinned.all);
+    printf("%u\n", threads);
+}
+
 static void save(struct bench *b, const char *path) {
     const struct array *y = exec_output(b->sides[0].session, b->model->graph->outputs[0]);
     FILE *f = fopen(path, "wb");
@@ -158,19 +186,24 @@ static void save(struct bench *b, const char *path) {
 
 static int seen(void *self, const struct value *value, const struct array *array, struct err *err) {
     struct bench *b = self;
-    double now = now_ms();
-    const char *name = value->producer ? value->producer->op_type : "";
+    double *best = &b->best[value->id], took = now_ms() - b->last;
+    *best = *best == 0 || took < *best ? took : *best;
+    b->last = now_ms();
+    return 0;
+}
+
+/* Sums of the best times of nodes. */
+static void add_up(struct bench *b, const struct value *value) {
+    const char *name = b->by_node ? value->name : value->producer->op_type;
     size_t i = 0;
     while (i < b->kind_count && strcmp(b->kinds[i].name, name) != 0)
         i++;
-    if (i == b->kind_count && i < MOST_KINDS)
+    if (i == MOST_KINDS)
+        return;
+    if (i == b->kind_count)
         b->kinds[b->kind_count++] = (struct kind){.name = name};
-    if (i < MOST_KINDS) {
-        b->kinds[i].ms += now - b->last;
-        b->kinds[i].count++;
-    }
-    b->last = now_ms();
-    return 0;
+    b->kinds[i].ms += b->best[value->id];
+    b->kinds[i].count++;
 }
 
 static int by_time(const void *a, const void *b) {
@@ -178,32 +211,35 @@ static int by_time(const void *a, const void *b) {
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static void profile(struct bench *b, unsigned count) {
+static void profile(struct bench *b, unsigned threads, unsigned count) {
     const struct graph *graph = b->model->graph;
     struct err err = ERR_INIT;
     const struct value **all = calloc(graph->value_count + 1, sizeof *all);
-    struct exec_options options = {.threads = 1, .observed = all};
+    struct exec_options options = {.threads = threads, .observed = all};
     for (size_t i = 0; i < graph->value_count; i++)
         if (graph->values[i]->producer)
             all[options.observed_count++] = graph->values[i];
     struct exec_plan *plan;
     struct exec_session *session;
-    struct exec_session_options watch = {.observe = seen, .observe_self = b};
+    struct exec_session_options watch = {
+        .team = side_of(b, threads)->team, .observe = seen, .observe_self = b};
     if (exec_plan_new(graph, b->bindings, b->input_count, &options, &plan, &err) < 0 ||
         exec_session_new(plan, b->weights, &watch, &session, &err) < 0)
         die("planning", &err);
-    for (unsigned i = 0; i < count + 2; i++) {
-        if (i == 2)
-            b->kind_count = 0;
+    b->best = calloc(graph->value_count + 1, sizeof *b->best);
+    b->kind_count = 0;
+    for (unsigned i = 0; i < count; i++) {
         b->last = now_ms();
         if (exec_run(session, b->inputs, b->input_count, NULL, &err) < 0)
             die("running", &err);
     }
+    for (size_t i = 0; i < options.observed_count; i++)
+        add_up(b, all[i]);
     qsort(b->kinds, b->kind_count, sizeof *b->kinds, by_time);
     for (size_t i = 0; i < b->kind_count; i++)
-        printf("%s%s*%u %.3f", i ? ", " : "", b->kinds[i].name, b->kinds[i].count / count,
-               b->kinds[i].ms / count);
+        printf("%s%s*%u %.3f", i ? ", " : "", b->kinds[i].name, b->kinds[i].count, b->kinds[i].ms);
     printf("\n");
+    free(b->best);
     exec_session_free(session);
     exec_plan_free(plan);
     free(all);
@@ -216,10 +252,13 @@ static void command(struct bench *b, const char *line) {
         run(b, threads, count);
     else if (sscanf(line, "loop %u", &threads) == 1)
         loop(b, threads);
+    else if (sscanf(line, "pin %u", &threads) == 1)
+        pin(b, threads);
     else if (sscanf(line, "save %511s", path) == 1)
         save(b, path);
-    else if (sscanf(line, "profile %u", &count) == 1)
-        profile(b, count ? count : 1);
+    else if (sscanf(line, "profile %u %u", &threads, &count) == 2 ||
+             (b->by_node = sscanf(line, "nodes %u %u", &threads, &count) == 2))
+        profile(b, threads, count ? count : 1);
     else if (strncmp(line, "facts", 5) == 0)
         printf("%s\n", blas_facts()->text);
     else

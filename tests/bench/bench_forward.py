@@ -2,7 +2,7 @@
 """Forward passes beside ONNX Runtime: the same models, inputs and threads, turn about.
 
 usage: bench_forward.py BUILD [--dir DIR] [--models NAME,...] [--threads 1,2] [--runs 30]
-                        [--profile]
+                        [--pin] [--profile]
 
 Needs torch, onnx, onnxruntime and numpy (written with 2.13, 1.23, 1.32 and 2.4). Exports the
 models to DIR once, with random weights: a ResNet-18, a MobileNetV2, a U-Net with GroupNorm and
@@ -12,7 +12,8 @@ and a small GPT (attention as the Attention operator, operator set 23).
 Every line is the median of --runs runs, and in brackets the fastest of them; both sides run in short bursts that take turns, so that
 whatever else the machine does hits both. "empty loop" is what two threads gain on a loop of
 multiply-adds that touches no memory, measured in the same bursts; "of it" is our gain divided by
-that one. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment of both sides.
+that one. --pin keeps every thread of both sides on a core of its own: on a machine with other work
+a thread that wakes is else put beside the one that woke it. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment of both sides.
 Not a test: it fails only when the outputs differ by more than 1e-3 of their largest value.
 """
 
@@ -31,6 +32,7 @@ import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 
 BURST = 5
+CORES = os.sched_getaffinity(0)
 
 
 def resnet18(nn, F):
@@ -212,7 +214,8 @@ class Ours:
         dims = ",".join(map(str, x.shape))
         self.process = subprocess.Popen(
             [program, path, f"x:{kind}:{dims}:{path.with_suffix('.bin')}"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, CORES))
 
     def ask(self, text):
         self.process.stdin.write(text + "\n")
@@ -231,8 +234,11 @@ class Ours:
 
 
 class Theirs:
-    def __init__(self, path, x, threads):
+    def __init__(self, path, x, threads, pinned):
         options = ort.SessionOptions()
+        if pinned and threads > 1:
+            cores = ";".join(str(core + 1) for core in range(1, threads))
+            options.add_session_config_entry("session.intra_op_thread_affinities", cores)
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         self.session = ort.InferenceSession(str(path), options, ["CPUExecutionProvider"])
         self.feed = {"x": x}
@@ -254,9 +260,14 @@ def measure(name, args, threads_list):
     dtype = np.int64 if len(shape) == 2 else np.float32
     x = np.fromfile(path.with_suffix(".bin"), dtype).reshape(shape)
     ours = Ours(args.build / "tests/bench/bench_forward", path, x)
+    for t in threads_list:  # a team counts the cores it may use when it starts
+        ours.run(t, 1)
+    for t in threads_list if args.pin else ():
+        ours.ask(f"pin {t}")
     if args.profile:
-        print(f"{name}: {ours.ask('profile 10')}")
-    theirs = {t: Theirs(path, x, t) for t in threads_list}
+        for t in threads_list:
+            print(f"{name}, {t}: {ours.ask(f'profile {t} 10')}")
+    theirs = {t: Theirs(path, x, t, args.pin) for t in threads_list}
     for t in threads_list:
         ours.run(t, 2)
         theirs[t].run(2)
@@ -296,11 +307,14 @@ def main():
     p.add_argument("--models", default=",".join(MODELS))
     p.add_argument("--threads", default="1,2")
     p.add_argument("--runs", type=int, default=30)
+    p.add_argument("--pin", action="store_true")
     p.add_argument("--profile", action="store_true")
     args = p.parse_args()
+    if args.pin:
+        os.sched_setaffinity(0, {0})
     args.dir.mkdir(parents=True, exist_ok=True)
     print(f"onnxruntime {ort.__version__}; OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE unset; "
-          f"medians of {args.runs}; load {os.getloadavg()[0]:.1f}")
+          f"medians of {args.runs}{', pinned' if args.pin else ''}; load {os.getloadavg()[0]:.1f}")
     print("model        thr  ours, ms  (least)  ORT, ms  (least)  ratio      wanted     off   "
           "gain    empty  of it")
     worst = max(measure(name, args, [int(t) for t in args.threads.split(",")])
