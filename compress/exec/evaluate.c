@@ -8,6 +8,7 @@
 #include "compress/exec/evaluate.h"
 
 #include "compress/base/arena.h"
+#include "compress/base/jbuf.h"
 #include "compress/exec/batches.h"
 #include "compress/exec/session.h"
 #include "compress/graph/op.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DEFAULT_BATCH = 32, DEFAULT_WINDOW = 512, WARM_UP_RUNS = 3 };
+enum { DEFAULT_BATCH = 32, DEFAULT_WINDOW = 512, WARM_UP_RUNS = 3, SO_FAR_EVERY_MS = 100 };
 
 struct side {
     const struct model *model;
@@ -50,6 +51,8 @@ struct evaluator {
     struct err *observe_err;
     size_t scored; /* the output that labels score; output_count: none */
     struct progress_state progress;
+    char *so_far; /* the metrics as JSON, as of so_far_ms */
+    double so_far_ms;
 };
 
 static int no_memory(struct err *err) {
@@ -282,7 +285,7 @@ static int add_output(struct evaluator *e, size_t i, struct err *err) {
         output->scores = true;
         if (metrics_add_labels(e->metrics[i], is, output->probabilities, &label->array,
                                BATCHES_NO_LABEL, err) < 0)
-            return -1;
+            return err_context(err, "the batch from sample %" PRIu64, e->out->samples);
     }
     const struct array *reference = NULL;
     if (e->sides[1].model && e->sides[1].outputs[i])
@@ -368,6 +371,42 @@ static void note_plan(struct evaluator *e, uint64_t samples) {
     e->out->weight_bytes = facts.weight_bytes;
 }
 
+/* Of the first output that has it. */
+static bool get_metric(const struct evaluator *e, enum metric_id id, struct metric_value *ret) {
+    for (size_t i = 0; wants(e, id) && i < e->out->output_count; i++)
+        if (metrics_get(e->metrics[i], id, ret))
+            return true;
+    return false;
+}
+
+/* A batch may take microseconds: the text lives a while, and stands in every report until then. */
+static void print_so_far(struct evaluator *e, bool last) {
+    double now = now_ms();
+    if (!last && e->so_far && now - e->so_far_ms < SO_FAR_EVERY_MS)
+        return;
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    for (size_t id = 0; id < METRIC_COUNT; id++) {
+        struct metric_value value;
+        if (get_metric(e, (enum metric_id)id, &value))
+            jbuf_kv_number(&b, metric_at(id)->name, value.value);
+    }
+    jbuf_object_end(&b);
+    free(e->so_far);
+    e->so_far = jbuf_take(&b, NULL); /* NULL: nobody is told */
+    e->so_far_ms = now;
+}
+
+static void report_batch(struct evaluator *e, uint64_t samples) {
+    e->progress.done += samples;
+    if (!e->options->progress)
+        return;
+    print_so_far(e, e->progress.done >= e->progress.total);
+    e->progress.metrics_json = e->so_far;
+    progress_report(e->options->progress, &e->progress);
+}
+
 static int run_all(struct evaluator *e, struct err *err) {
     struct arena *scratch = arena_new(LIMIT_MODEL_ARENA_BYTES);
     if (!scratch)
@@ -389,8 +428,8 @@ static int run_all(struct evaluator *e, struct err *err) {
                 result = measure_latency(e, samples, err);
         }
         e->out->samples += samples;
-        e->progress.done += samples;
-        progress_report(e->options->progress, &e->progress);
+        if (result == 0)
+            report_batch(e, samples);
         arena_rewind(scratch, mark);
     }
     arena_free(scratch);
@@ -533,6 +572,7 @@ static void finish(struct evaluator *e) {
     for (size_t i = 0; i < e->layer_count; i++)
         free(e->layers[i].kept.data);
     batches_free(e->batches);
+    free(e->so_far);
 }
 
 int evaluate_run(const struct model *model, const struct dataset *dataset,

@@ -2,6 +2,7 @@
 #include "compress/exec/evaluate.h"
 
 #include "compress/base/arena.h"
+#include "compress/base/jspec.h"
 #include "compress/graph/graph.h"
 #include "compress/graph/model.h"
 #include "compress/report/evaluation.h"
@@ -224,10 +225,61 @@ static void what_cannot_be_measured_is_named(void **state) {
     drop(&f);
 }
 
+struct heard {
+    unsigned reports;
+    struct progress_state last;
+    char metrics[512];
+};
+
+static void hear(void *self, const struct progress_state *state) {
+    struct heard *heard = self;
+    heard->reports++;
+    heard->last = *state;
+    snprintf(heard->metrics, sizeof heard->metrics, "%s",
+             state->metrics_json ? state->metrics_json : "");
+}
+
+/* Every batch is told, with the metrics of all samples so far. */
+static void progress_carries_the_metrics_so_far(void **state) {
+    struct err err = ERR_INIT;
+    struct fixture f;
+    struct data d;
+    struct evaluation *e;
+    struct heard heard = {0};
+    const struct progress progress = {.self = &heard, .report = hear};
+    struct evaluate_options options = {
+        .batch = 2,
+        .metrics = 1u << METRIC_ACCURACY | 1u << METRIC_TOP5,
+        .progress = &progress,
+        .at = {.stage = "evaluate", .stage_index = 2, .stages = 4},
+    };
+    build(&f, 1, NULL);
+    open_data(&d, labels);
+    CHECK_OK(evaluate_run(f.model, d.dataset, &options, &e, &err), &err);
+    CHECK_UINT(heard.reports, 4); /* the start, and three batches */
+    CHECK_UINT(heard.last.done, SAMPLES);
+    CHECK_UINT(heard.last.total, SAMPLES);
+    CHECK_UINT(heard.last.stage_index, 2);
+    CHECK_TEXT(heard.last.unit, "samples");
+    struct json_t *json;
+    CHECK_OK(jspec_parse(heard.metrics, strlen(heard.metrics), &json, &err), &err);
+    double accuracy = -1, top5 = -1;
+    CHECK(json_number(json_get(json, "accuracy"), &accuracy));
+    CHECK(json_number(json_get(json, "top5"), &top5));
+    CHECK(accuracy == e->metrics[METRIC_ACCURACY].value.value);
+    CHECK(top5 == 1);
+    CHECK(json_get(json, "cross_entropy") == NULL); /* not asked for */
+    jspec_free(json);
+    evaluation_free(e);
+    close_data(&d);
+    drop(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scores_labels),
         cmocka_unit_test(compares_with_the_original),
+        cmocka_unit_test(progress_carries_the_metrics_so_far),
         cmocka_unit_test(what_cannot_be_measured_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
