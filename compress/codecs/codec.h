@@ -84,6 +84,7 @@ struct encoding {
 
 struct encode_options {
     enum scale_search search;
+    bool clamp; /* PLAIN: finite values beyond the type's largest become it, not infinity */
 };
 
 /* Sizes of the parts of one matrix. */

@@ -21,10 +21,17 @@ static void encode_piece(enum dtype dtype, const float *x, size_t n, void *ret) 
         kernels_get()->bf16_from_f32(x, n, ret);
 }
 
+static const float *clamp_piece(enum dtype dtype, const float *x, size_t n, float *ret) {
+    float largest = dtype == DTYPE_F16 ? 65504.0f : 0x1.fep127f;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = x[i] > largest ? largest : x[i] < -largest ? -largest : x[i];
+    return ret;
+}
+
 static void encode(const struct encoding *e, const struct encode_options *options, uint64_t row0,
                    uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats) {
-    float scratch[CODEC_PIECE];
+    float scratch[CODEC_PIECE], clamped[CODEC_PIECE];
     float limit = overflow_from(e->dtype);
     uint64_t count = rows * cols;
     unsigned bytes = dtype_row(e->dtype)->bytes;
@@ -32,9 +39,12 @@ static void encode(const struct encoding *e, const struct encode_options *option
         size_t n = count - at < CODEC_PIECE ? (size_t)(count - at) : CODEC_PIECE;
         struct float_range r = codec_scan(x + at, n, at, stats);
         const float *in = codec_finite(x + at, n, r.non_finite == 0, scratch);
-        if (r.max >= limit || r.min <= -limit)
+        if (r.max >= limit || r.min <= -limit) {
             for (size_t i = 0; i < n; i++)
                 codec_count_overflow(stats, at + i, fabsf(in[i]) >= limit);
+            if (options->clamp)
+                in = clamp_piece(e->dtype, in, n, clamped);
+        }
         encode_piece(e->dtype, in, n, (uint8_t *)data + at * bytes);
     }
 }

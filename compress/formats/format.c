@@ -3,6 +3,7 @@
 
 #include "compress/formats/gguf.h"
 #include "compress/formats/onnx.h"
+#include "compress/formats/onnx_quant.h"
 #include "compress/formats/pytorch.h"
 #include "compress/formats/st_open.h"
 #include "compress/formats/st_output.h"
@@ -49,7 +50,8 @@ static const struct format table[] = {
         .sniff = onnx_sniff,
         .open = onnx_open,
         .writes_as = "onnx",
-        .adapt = onnx_adapt,
+        .adapt = onnx_quant_adapt,
+        .prepare = onnx_quant_prepare,
         .lay_out = onnx_lay_out,
     },
 };

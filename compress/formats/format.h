@@ -36,6 +36,9 @@ struct format {
      * pointer. */
     int (*adapt)(const struct model *model, const struct tensor *tensor, struct encoding *wanted,
                  const char *pointer, struct violations *list);
+    /* After all stages, once, before lay_out: rewrites the model's graph so that it computes with
+     * what tensors are wanted as. NULL: the container has no graph. */
+    int (*prepare)(struct model *model, struct violations *warnings, struct err *err);
     int (*lay_out)(const struct model *model, const struct output_facts *facts,
                    struct layout *layout, struct violations *warnings, struct err *err);
 };

@@ -61,8 +61,6 @@ struct onnx {
 bool onnx_begins(const void *head, size_t len);
 bool onnx_sniff(struct resolver *files, struct err *err);
 int onnx_open(struct resolver *files, struct model *model, struct err *err);
-int onnx_adapt(const struct model *model, const struct tensor *tensor, struct encoding *wanted,
-               const char *pointer, struct violations *list);
 int onnx_lay_out(const struct model *model, const struct output_facts *facts, struct layout *layout,
                  struct violations *warnings, struct err *err);
 /* The same with another ceiling on the .onnx file: above it, weights move to a file beside it. */

@@ -38,18 +38,6 @@ struct data_files {
     size_t count;
 };
 
-int onnx_adapt(const struct model *model, const struct tensor *tensor, struct encoding *wanted,
-               const char *pointer, struct violations *list) {
-    if (encoding_equal(wanted, &tensor->stored))
-        return 0;
-    struct violation *v = violations_add(
-        list, ERR_UNSUPPORTED, pointer,
-        "weights of ONNX models can be kept as they are, and not yet be stored as %s",
-        wanted->codec->name);
-    v->tensor = tensor->name;
-    return -1;
-}
-
 /* ---- where data go ---- */
 
 static bool is_changed(const struct tensor *tensor) {

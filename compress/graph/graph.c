@@ -26,6 +26,7 @@ struct graph *graph_new(struct arena *arena, struct graph *parent) {
     graph->name = "";
     if (parent) {
         graph->symbols = parent->symbols;
+        parent->body_count++;
     } else {
         graph->symbols = ARENA_NEW(arena, struct symbols);
         if (!graph->symbols)
@@ -70,16 +71,25 @@ static int append(struct arena *arena, struct value ***list, size_t *count, size
     return 0;
 }
 
-/* "base" with a number behind it that no value of this graph or its bodies' parents has. */
+static bool is_taken_within(const struct graph *graph, const char *name) {
+    if (strmap_get(&graph->by_name, name) != STRMAP_NONE)
+        return true;
+    for (const struct node *node = graph->body_count ? graph->first : NULL; node; node = node->next)
+        for (size_t a = 0; a < node->attr_count; a++)
+            if (node->attrs[a].kind == ATTR_GRAPH && is_taken_within(node->attrs[a].body, name))
+                return true;
+    return false;
+}
+
+/* "base" with a number behind it that nothing in the model has: a body may not hide a name of the
+ * graph around it. */
 static const char *fresh_name(struct graph *graph, const char *base) {
+    struct graph *root = graph;
+    while (root->parent)
+        root = root->parent;
     for (;;) {
-        char *name = arena_printf(graph->arena, "%s.%" PRIu64, base, ++graph->serial);
-        if (!name)
-            return NULL;
-        const struct graph *g = graph;
-        while (g && strmap_get(&g->by_name, name) == STRMAP_NONE)
-            g = g->parent;
-        if (!g)
+        char *name = arena_printf(graph->arena, "%s.%" PRIu64, base, ++root->serial);
+        if (!name || !is_taken_within(root, name))
             return name;
     }
 }
@@ -370,6 +380,25 @@ int graph_split_value(struct graph *graph, struct value *value,
             return -1;
     }
     *ret = copy;
+    return 0;
+}
+
+int graph_take_over(struct graph *graph, struct value *value, struct value **ret, struct err *err) {
+    struct node *node = value->producer;
+    struct value *made;
+    const char *name = fresh_name(graph, value->name);
+    assert(node);
+    if (!name)
+        return no_memory(err);
+    if (graph_add_value(graph, name, &made, err) < 0)
+        return -1;
+    made->type = value->type;
+    made->producer = node;
+    made->producer_slot = value->producer_slot;
+    node->out[value->producer_slot] = made;
+    node->origin.bytes = 0;
+    value->producer = NULL;
+    *ret = made;
     return 0;
 }
 

@@ -141,7 +141,8 @@ struct graph {
     size_t input_count, input_capacity;
     struct value **outputs;
     size_t output_count, output_capacity;
-    uint64_t serial; /* for fresh names */
+    size_t body_count; /* graphs that were made with this one as their parent */
+    uint64_t serial;   /* for fresh names; the model's own graph counts for its bodies too */
 };
 
 /* ---- building ---- */
@@ -198,6 +199,10 @@ void graph_unhook(struct node *node);
 int graph_split_value(struct graph *graph, struct value *value,
                       bool (*wants)(void *self, const struct use *use), void *self,
                       struct value **ret, struct err *err);
+/* The producer makes *ret instead, a new value of the same type. `value` keeps its name, its
+ * readers and its place among the outputs, and waits for the node that the caller adds to make it.
+ */
+int graph_take_over(struct graph *graph, struct value *value, struct value **ret, struct err *err);
 /* Nodes none of whose outputs lead to an output of the graph, and values that nothing uses (inputs
  * stay). Returns how many nodes went. */
 size_t graph_remove_dead(struct graph *graph);

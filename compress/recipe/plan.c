@@ -242,6 +242,9 @@ static int lay_out(struct plan *plan, const char *source_name, struct err *err) 
         .source_name = source_name,
     };
     layout_init(&plan->layout, plan->arena);
+    if (plan->model->format->prepare &&
+        plan->model->format->prepare(plan->model, &plan->warnings, err) < 0)
+        return -1;
     return plan->model->format->lay_out(plan->model, &facts, &plan->layout, &plan->warnings, err);
 }
 

@@ -15,7 +15,7 @@
 #define ANY "safetensors, pytorch, gguf"
 
 static const struct preset table[] = {
-    {"f16", "16-bit floats (IEEE half)", QUANTIZE("\"f16\""), 1.0, ANY},
+    {"f16", "16-bit floats (IEEE half)", QUANTIZE("\"f16\""), 1.0, ANY ", onnx"},
     {"bf16", "16-bit floats (bfloat16)", QUANTIZE("\"bf16\""), 1.0, ANY},
     {"fp8", "8-bit float weights per channel, activations in fp8 at run time",
      QUANTIZE("\"fp8_e4m3\""), 2.0, FOLDERS},

@@ -198,8 +198,9 @@ static uint64_t count_nonzero(const float *x, uint64_t n) {
 
 static bool bound_is_per_span(const struct pair *pair) {
     const struct encoding *e = &pair->before->wanted;
-    /* Clamped values may be anywhere; only f16 turns them into infinities, which are left out. */
-    bool clamped = pair->overflows && e->codec->family != CODEC_PLAIN;
+    /* Clamped values may be anywhere; infinities are left out. */
+    bool clamped =
+        pair->overflows && (e->codec->family != CODEC_PLAIN || pair->before->options.clamp);
     return !clamped && e->granularity != GRANULARITY_TENSOR && e->granularity != GRANULARITY_COLUMN;
 }
 
@@ -296,7 +297,9 @@ static int judge(struct verifier *v, const struct verify_tensor *sum,
     }
     /* A tensor's largest magnitude bounds its error however it is encoded. */
     double bound = encoding_error_bound(&before->wanted, &before->options, sum->max_x);
-    if (sum->max_e > bound && (!pair->overflows || before->wanted.codec->family == CODEC_PLAIN)) {
+    bool clamped =
+        pair->overflows && (before->wanted.codec->family != CODEC_PLAIN || before->options.clamp);
+    if (sum->max_e > bound && !clamped) {
         err_set(err, ERR_VERIFY, "%s has an error of %g, and its format allows %g", before->name,
                 sum->max_e, bound);
         return err_at_tensor(err, before->name);
@@ -459,16 +462,56 @@ static int map_artifact(struct verifier *v, struct strmap *map, struct err *err)
     return 0;
 }
 
-/* Constants of a graph are no tensors of the model, and some containers hold them as such. */
-static size_t count_constants(const struct verifier *v) {
-    size_t count = 0;
-    for (size_t i = 0; v->source->graph && i < v->artifact->tensor_count; i++) {
-        const struct tensor *t = &v->artifact->tensors[i];
-        const struct value *value = graph_value(v->source->graph, t->name);
-        count += value && value->kind == VALUE_CONSTANT && value->data->rank == t->rank &&
-                 memcmp(value->data->dims, t->dims, t->rank * sizeof t->dims[0]) == 0;
+/* Names of the constants of a graph and its bodies. */
+static int map_constants(struct strmap *map, const struct array ***list, size_t *capacity,
+                         const struct graph *graph, struct arena *arena) {
+    for (size_t i = 0; i < graph->value_count; i++) {
+        const struct value *value = graph->values[i];
+        if (value->dead || value->kind != VALUE_CONSTANT)
+            continue;
+        const struct array **grown =
+            arena_grow(arena, *list, capacity, map->count + 1, sizeof *grown);
+        if (!grown)
+            return -1;
+        *list = grown;
+        grown[map->count] = value->data;
+        if (strmap_put(map, value->name, (uint32_t)map->count) < 0)
+            return -1;
     }
-    return count;
+    GRAPH_NODES(graph, node) {
+        for (size_t a = 0; a < node->attr_count; a++)
+            if (node->attrs[a].kind == ATTR_GRAPH &&
+                map_constants(map, list, capacity, node->attrs[a].body, arena) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+/* Constants of a graph are no tensors of the model, and some containers hold them as such; those of
+ * a body with the body's name and a dot in front. */
+static int count_constants(const struct verifier *v, size_t *ret_count, struct err *err) {
+    struct strmap constants;
+    const struct array **list = NULL;
+    size_t capacity = 0;
+    strmap_init(&constants, v->arena);
+    *ret_count = 0;
+    if (!v->source->graph)
+        return 0;
+    if (map_constants(&constants, &list, &capacity, v->source->graph, v->arena) < 0)
+        return err_set(err, ERR_NO_MEMORY, "no memory to look constants up");
+    for (size_t i = 0; i < v->artifact->tensor_count; i++) {
+        const struct tensor *t = &v->artifact->tensors[i];
+        for (const char *name = t->name; name; name = strchr(name, '.')) {
+            name += *name == '.';
+            uint32_t at = strmap_get(&constants, name);
+            if (at == STRMAP_NONE)
+                continue;
+            *ret_count += list[at]->rank == t->rank &&
+                          memcmp(list[at]->dims, t->dims, t->rank * sizeof t->dims[0]) == 0;
+            break;
+        }
+    }
+    return 0;
 }
 
 static int verify_tensors(struct verifier *v, struct err *err) {
@@ -491,7 +534,10 @@ static int verify_tensors(struct verifier *v, struct err *err) {
             return -1;
         expected++;
     }
-    expected += count_constants(v);
+    size_t constants;
+    if (count_constants(v, &constants, err) < 0)
+        return -1;
+    expected += constants;
     if (expected != v->artifact->tensor_count)
         return err_set(err, ERR_VERIFY, "the artifact holds %zu tensors instead of %zu",
                        v->artifact->tensor_count, expected);

@@ -307,25 +307,6 @@ static void what_the_package_wrote_goes_out_as_it_came(void **state) {
     }
 }
 
-static void adapt_keeps(void **state) {
-    struct bytebuf model = {0};
-    struct tinyonnx t;
-    struct err err = ERR_INIT;
-    struct arena *arena = arena_new(MIB);
-    struct violations list;
-    tinyonnx_lines(&model, 17, lines);
-    CHECK_OK(tinyonnx_open(&t, &model, &err), &err);
-    violations_init(&list, arena);
-    struct encoding same = t.model->tensors[0].stored, half = encoding_plain(DTYPE_F16);
-    CHECK_INT(onnx_adapt(t.model, &t.model->tensors[0], &same, "/stages/0", &list), 0);
-    CHECK_INT(onnx_adapt(t.model, &t.model->tensors[0], &half, "/stages/0", &list), -1);
-    CHECK_UINT(list.count, 1);
-    CHECK_INT(list.items[0].code, ERR_UNSUPPORTED);
-    CHECK_TEXT(list.items[0].tensor, "w");
-    arena_free(arena);
-    tinyonnx_close(&t);
-}
-
 static void without_memory(void **state) {
     struct bytebuf model = {0}, tensor = {0}, graph = {0};
     struct memfiles files = {.lone = true};
@@ -368,7 +349,6 @@ int main(void) {
         cmocka_unit_test(external_data_that_are_not_there),
         cmocka_unit_test(tensors_are_what_the_package_wrote),
         cmocka_unit_test(what_the_package_wrote_goes_out_as_it_came),
-        cmocka_unit_test(adapt_keeps),
         cmocka_unit_test(without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
