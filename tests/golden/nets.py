@@ -172,7 +172,9 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x, mask=None):
-        q, k, v = (s.unflatten(-1, (self.heads, -1)).transpose(1, 2) for s in self.qkv(x).chunk(3, -1))
+        w, qkv = x.shape[-1], self.qkv(x)
+        q, k, v = (qkv[..., i * w : i * w + w].unflatten(-1, (self.heads, -1)).transpose(1, 2)
+                   for i in range(3))
         y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=self.causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
