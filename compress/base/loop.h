@@ -2,9 +2,8 @@
  * A team_run() whose tiles can fail with an error and be cancelled.
  *
  * Cancellation is asked before every index. Of several failures the one with the lowest index is
- * reported: indices are handed out in order and all that were handed out run to their end, so every
- * index below the first failing one has run and the answer does not depend on the number of
- * threads (unless the work was cancelled).
+ * reported: every index below the first failing one has run (team.h), so the answer does not depend
+ * on the number of threads (unless the work was cancelled).
  *
  * Threads: loop_run() from any; fn runs on the team.
  */

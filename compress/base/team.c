@@ -3,9 +3,14 @@
  *
  * A loop is open while it has indices to hand out; open loops form a ring. A worker takes one index
  * of the loop at the ring's head and moves the head on, so every open loop gets its turn whatever
- * its length. The calling thread takes indices of its own loop only, then sleeps until the last
+ * its length. The calling thread takes indices of its own loop only, then waits until the last
  * borrowed index has come back. Taking an index costs one short critical section (some 50 ns):
  * tiles are meant to be thousands of times longer.
+ *
+ * A loop's indices are cut into one run for each thread, which goes through its own from the front
+ * and, when that is empty, takes from the back of the longest. Tiles that are neighbours in memory
+ * mostly are neighbours in the loop, and the next loop of a graph is cut in the same way: what a
+ * core has written it mostly reads itself, from its own cache.
  *
  * Waking a sleeper costs tens of microseconds, as much as a small loop takes, and a graph is
  * hundreds of loops one after the other. So whoever waits – a worker for the next loop, a caller
@@ -27,18 +32,28 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Of a loop; threads above share. */
+enum { MOST_RUNS = 16 };
+
 /* Some steps of a graph run on one thread alone, and take up to about this long. */
 enum { SPIN_NS = 100000, LOOKS = 64 };
+
+/* Indices not yet handed out. */
+struct run {
+    size_t next, end;
+};
 
 /* One team_run(), on its caller's stack. */
 struct loop {
     int (*fn)(void *ctx, size_t index, unsigned worker);
     void *ctx;
-    size_t count;
-    size_t next;      /* first index not yet handed out */
+    struct run runs[MOST_RUNS];
+    unsigned run_count;
+    size_t left;      /* in all runs */
     atomic_uint busy; /* indices handed out and not yet back; written under the lock */
-    int result;       /* the first non-zero one */
-    struct loop *left, *right;
+    int result;       /* that of the lowest index that failed, and this index */
+    size_t failed;
+    struct loop *before, *after;
     bool open; /* in the ring */
     pthread_cond_t idle;
 };
@@ -98,44 +113,81 @@ static void look_out(struct team *team, bool (*there)(void *), void *what) {
 
 static void ring_add(struct team *team, struct loop *loop) {
     if (!team->head) {
-        loop->left = loop->right = loop;
+        loop->before = loop->after = loop;
         team->head = loop;
-    } else { /* left of the head: served last in this round */
-        loop->right = team->head;
-        loop->left = team->head->left;
-        loop->left->right = loop;
-        loop->right->left = loop;
+    } else { /* before the head: served last in this round */
+        loop->after = team->head;
+        loop->before = team->head->before;
+        loop->before->after = loop;
+        loop->after->before = loop;
     }
     loop->open = true;
     atomic_store_explicit(&team->ring_filled, true, memory_order_relaxed);
 }
 
 static void ring_remove(struct team *team, struct loop *loop) {
-    if (loop->right == loop) {
+    if (loop->after == loop) {
         team->head = NULL;
         atomic_store_explicit(&team->ring_filled, false, memory_order_relaxed);
     } else {
-        loop->left->right = loop->right;
-        loop->right->left = loop->left;
+        loop->before->after = loop->after;
+        loop->after->before = loop->before;
         if (team->head == loop)
-            team->head = loop->right;
+            team->head = loop->after;
     }
     loop->open = false;
 }
 
+static void cut_runs(struct loop *loop, size_t count, unsigned threads) {
+    loop->run_count = threads < MOST_RUNS ? threads : MOST_RUNS;
+    loop->left = count;
+    size_t each = count / loop->run_count, more = count % loop->run_count, at = 0;
+    for (unsigned i = 0; i < loop->run_count; i++) {
+        loop->runs[i].next = at;
+        loop->runs[i].end = at += each + (i < more);
+    }
+}
+
+/* Of a loop with indices left. */
+static size_t take_index(struct loop *loop, unsigned worker) {
+    struct run *own = &loop->runs[worker % loop->run_count], *longest = own;
+    loop->left--;
+    if (own->next < own->end)
+        return own->next++;
+    for (unsigned i = 0; i < loop->run_count; i++)
+        if (loop->runs[i].end - loop->runs[i].next > longest->end - longest->next)
+            longest = &loop->runs[i];
+    return --longest->end;
+}
+
+/* Nothing behind the lowest index that failed needs to run any more; what is before it does. */
+static void fail(struct loop *loop, size_t index, int result) {
+    if (loop->result && loop->failed < index)
+        return;
+    loop->result = result;
+    loop->failed = index;
+    loop->left = 0;
+    for (unsigned i = 0; i < loop->run_count; i++) {
+        struct run *run = &loop->runs[i];
+        if (run->end > index)
+            run->end = run->next < index ? index : run->next;
+        loop->left += run->end - run->next;
+    }
+}
+
 /* Runs one index of an open loop; called with the lock held, which is dropped meanwhile. */
 static void run_one(struct team *team, struct loop *loop, unsigned worker) {
-    size_t index = loop->next++;
+    size_t index = take_index(loop, worker);
     loop->busy++;
-    if (loop->next == loop->count)
+    if (loop->left == 0)
         ring_remove(team, loop);
     pthread_mutex_unlock(&team->lock);
     int result = loop->fn(loop->ctx, index, worker);
     pthread_mutex_lock(&team->lock);
     loop->busy--;
-    if (result && !loop->result) {
-        loop->result = result;
-        if (loop->open)
+    if (result) {
+        fail(loop, index, result);
+        if (loop->open && loop->left == 0)
             ring_remove(team, loop);
     }
 }
@@ -163,7 +215,7 @@ static void *work(void *arg) {
         if (team->stopping)
             break;
         struct loop *loop = team->head;
-        team->head = loop->right;
+        team->head = loop->after;
         run_one(team, loop, self->number);
         if (loop->busy == 0 && !loop->open)
             pthread_cond_signal(&loop->idle); /* its caller may be gone once we let the lock go */
@@ -253,7 +305,8 @@ int team_run(struct team *team, size_t count, int (*fn)(void *ctx, size_t index,
              void *ctx) {
     if (team_threads(team) == 1 || count <= 1)
         return run_alone(count, fn, ctx);
-    struct loop loop = {.fn = fn, .ctx = ctx, .count = count};
+    struct loop loop = {.fn = fn, .ctx = ctx};
+    cut_runs(&loop, count, team_threads(team));
     pthread_cond_init(&loop.idle, NULL);
     pthread_mutex_lock(&team->lock);
     ring_add(team, &loop);

@@ -27,7 +27,8 @@ unsigned team_threads(const struct team *team); /* NULL team: 1 */
 
 /* fn(ctx, index, worker) for every index; worker is in [0, team_threads()) and names scratch that
  * no other running call of this loop uses at the same time. A non-zero return stops handing out
- * further indices; the first such value is returned (0 otherwise). */
+ * higher indices: all lower ones are run, and what the lowest one that failed has returned is
+ * returned (0 otherwise). */
 int team_run(struct team *team, size_t count, int (*fn)(void *ctx, size_t index, unsigned worker),
              void *ctx);
 
