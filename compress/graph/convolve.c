@@ -28,6 +28,7 @@
 #include "compress/tensor/taps.h"
 #include "compress/tensor/vmath.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -50,6 +51,7 @@ static size_t most(size_t a, size_t b) {
 }
 
 static size_t pieces(size_t len, size_t piece) {
+    assert(piece > 0);
     return len / piece + (len % piece != 0);
 }
 
