@@ -54,6 +54,7 @@ struct compressing {
     struct arena *arena; /* recipe and findings */
     struct violations findings;
     struct resolver *files, *dataset;
+    const char *dataset_name; /* or NULL */
     struct recipe *recipe;
     struct plan *plan;
     struct team *team;
@@ -126,6 +127,7 @@ static int make_plan(struct compressing *c, struct err *err) {
     const char *dataset = ctl_text(c->call, "dataset");
     if (!dataset)
         dataset = c->recipe->evaluation.dataset;
+    c->dataset_name = dataset;
     if (dataset && dirfiles_open(dataset, true, &c->dataset, err) < 0)
         return -1;
     limits.evaluation = c->dataset;
@@ -196,6 +198,7 @@ static int run_pipeline(struct compressing *c, struct err *err) {
     struct pipeline_env env = {
         .team = c->team,
         .progress = &progress,
+        .evaluation_name = c->dataset_name,
     };
     return pipeline_run(c->plan, dir_outputs_base(c->outputs), &env, &c->report, err);
 }

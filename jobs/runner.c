@@ -252,14 +252,14 @@ static int lay_out_artifact(struct outcome *o, const struct progress *progress, 
 }
 
 /* What the job was pinned to when it was submitted. */
-static int open_data(struct outcome *o, struct plan_limits *limits, struct err *err) {
+static int open_data(struct outcome *o, struct job_data *data, struct plan_limits *limits,
+                     struct err *err) {
     struct store *store = o->run->engine->store;
-    struct job_data data;
     struct db_conn *conn = db_read_begin(store->db, err);
-    int result = conn ? job_data_tbl_read(conn, o->run->row.n, o->arena, &data, err) : -1;
+    int result = conn ? job_data_tbl_read(conn, o->run->row.n, o->arena, data, err) : -1;
     if (conn)
         db_read_end(store->db, conn);
-    return result == 0 ? plans_open_data(store, &data, limits, err) : -1;
+    return result == 0 ? plans_open_data(store, data, limits, err) : -1;
 }
 
 static int compress(struct outcome *o, struct resolver *files, struct violations *list,
@@ -276,14 +276,17 @@ static int compress(struct outcome *o, struct resolver *files, struct violations
     recipe->name = run->row.recipe_name;
     struct plan_limits limits = {.memory_bytes = engine->budget.bytes,
                                  .threads = team_threads(engine->team)};
-    if (open_data(o, &limits, err) < 0 ||
+    struct job_data data;
+    if (open_data(o, &data, &limits, err) < 0 ||
         plan_new(files, recipe, run->row.model_name, &limits, list, &plan, err) < 0)
         goto out;
     const struct progress progress = {run->progress, on_report, on_is_cancelled, on_log};
     for (size_t i = 0; i < plan->warnings.count; i++)
         progress_logf(&progress, "warning", "%s", plan->warnings.items[i].detail);
     o->finish.lone = plan->layout.lone;
-    struct pipeline_env env = {.team = engine->team, .progress = &progress};
+    struct pipeline_env env = {.team = engine->team,
+                               .progress = &progress,
+                               .evaluation_name = data.names[DATA_EVALUATION]};
 #ifdef COMPRESSD_TEST_HOOKS
     if (is_asked(o, "\"test-hook\":\"abort\""))
         abort();

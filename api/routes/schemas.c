@@ -4,7 +4,6 @@
 #include <string.h>
 
 #define REF(name) "{'$ref':'#/components/schemas/" name "'}"
-#define NULLABLE(schema) "{'oneOf':[{'type':'null'}," schema "]}"
 #define LIST_OF(name)                                                                             \
     "{'type':'object','required':['items','next'],'properties':{'items':{'type':'array','items':" \
     "{'$ref':'#/components/schemas/" name "'}},'next':{'type':['string','null'],'description':"   \
@@ -142,119 +141,110 @@ static const struct schema table[] = {
      "'properties':{'stage':{'type':'string'},'stage_index':" COUNT ",'stages':" COUNT
      ",'done':" COUNT ",'total':" COUNT ",'unit':{'type':'string'},'rate':{'type':['number',"
      "'null']},'eta_seconds':{'type':['number','null']},'metrics':{'type':'object'}}}"},
-    {"Job",
-     "{'type':'object','required':['id','name','revision','state','model','dataset','recipe',"
-     "'labels',"
-     "'priority','attempt','created_at','started_at','finished_at','progress','queue_position',"
-     "'problem','summary','artifact','links'],'properties':{'id':{'type':'string','pattern':"
-     "'^[0-9a-z]{26}$'},'name':{'type':['string','null']},'dataset':{'type':['string','null']},"
-     "'revision':{'type':'integer','minimum':1},"
-     "'state':" REF("JobState") ",'model':" NAME ",'recipe':{'type':'string'},'labels':" REF(
-         "Labels") ",'priority':{'type':'integer','minimum':0,'maximum':9},'attempt':" COUNT
-                   ",'created_at':" TIME ",'started_at':" TIME_OR_NULL
-                   ",'finished_at':" TIME_OR_NULL ",'progress':" NULLABLE(REF(
-                       "Progress")) ",'queue_position':{'type':['integer','null'],'minimum':0,'"
-                                    "description':'Jobs before it; 1000 means so many or more.'},"
-                                    "'problem':" NULLABLE(REF("JobProblem")) ",'summary':" NULLABLE(
-                                        "{'type':'object','required':['bytes_in','bytes_out',"
-                                        "'ratio','bits_per_weight','worst_sqnr_db'],'properties':{"
-                                        "'bytes_in':" COUNT ",'bytes_out':" COUNT
-                                        ",'ratio':{'type':'number'},'bits_per_weight':{'type':"
-                                        "'number'},'worst_sqnr_db':{'type':['number','null']},"
-                                        "'quality':{'type':['object','null']}}}") ",'artifact'"
-                                                                                  ":" NULLABLE(
-                                                                                      "{'"
-                                                                                      "typ"
-                                                                                      "e':"
-                                                                                      "'ob"
-                                                                                      "jec"
-                                                                                      "t',"
-                                                                                      "'re"
-                                                                                      "qui"
-                                                                                      "red"
-                                                                                      "':["
-                                                                                      "'by"
-                                                                                      "tes"
-                                                                                      "','"
-                                                                                      "sha"
-                                                                                      "256"
-                                                                                      "','"
-                                                                                      "fil"
-                                                                                      "es'"
-                                                                                      "],"
-                                                                                      "'pr"
-                                                                                      "ope"
-                                                                                      "rti"
-                                                                                      "es'"
-                                                                                      ":{'"
-                                                                                      "byt"
-                                                                                      "es'"
-                                                                                      ":" COUNT ",'"
-                                                                                      "sha"
-                                                                                      "256"
-                                                                                      "'"
-                                                                                      ":" SHA256
-                                                                                      ",'"
-                                                                                      "fil"
-                                                                                      "es'"
-                                                                                      ":{'"
-                                                                                      "typ"
-                                                                                      "e':"
-                                                                                      "'in"
-                                                                                      "teg"
-                                                                                      "er'"
-                                                                                      ",'"
-                                                                                      "min"
-                                                                                      "imu"
-                                                                                      "m':"
-                                                                                      "1}}"
-                                                                                      ","
-                                                                                      "'ad"
-                                                                                      "dit"
-                                                                                      "ion"
-                                                                                      "alP"
-                                                                                      "rop"
-                                                                                      "ert"
-                                                                                      "ies"
-                                                                                      "':"
-                                                                                      "fal"
-                                                                                      "se"
-                                                                                      "}") ",'"
-                                                                                           "links':"
-                                                                                           "{'type'"
-                                                                                           ":'"
-                                                                                           "object'"
-                                                                                           ",'"
-                                                                                           "require"
-                                                                                           "d':['"
-                                                                                           "self','"
-                                                                                           "events'"
-                                                                                           ",'log']"
-                                                                                           ","
-                                                                                           "'additi"
-                                                                                           "onalPro"
-                                                                                           "perties"
-                                                                                           "':{'"
-                                                                                           "type':'"
-                                                                                           "string'"
-                                                                                           "}}},'"
-                                                                                           "additio"
-                                                                                           "nalProp"
-                                                                                           "erties'"
-                                                                                           ":false"
-                                                                                           "}"},
+    {"Quality",
+     "{'type':'object','description':'The first of accuracy, perplexity, kl, psnr, cosine "
+     "and sqnr that was measured.','required':['metric','value','before'],"
+     "'properties':{'metric':{'type':'string'},'value':{'type':['number','null']},"
+     "'before':{'type':['number','null'],'description':'Of the original; null when it is "
+     "a comparison with it.'}},'additionalProperties':false}"},
+    {"JobSummary",
+     "{'type':'object','required':['bytes_in','bytes_out','ratio','bits_per_weight',"
+     "'worst_sqnr_db','quality'],'properties':{'bytes_in':" COUNT ",'bytes_out':" COUNT
+     ",'ratio':{'type':'number'},'bits_per_weight':{'type':'number'},"
+     "'worst_sqnr_db':{'type':['number','null']},'quality':{'oneOf':[{'type':'null'},"
+     "{'$ref':'#/components/schemas/Quality'}]}},'additionalProperties':false}"},
+    {"JobArtifact",
+     "{'type':'object','required':['bytes','sha256','files'],'properties':{'bytes':" COUNT
+     ",'sha256':" SHA256 ",'files':{'type':'integer','minimum':1}},'additionalProperties':false}"},
+    {"JobLinks", "{'type':'object','required':['self','events','log'],"
+                 "'additionalProperties':{'type':'string'}}"},
+    {"Job", "{'type':'object','required':['id','name','revision','state','model','dataset',"
+            "'recipe','labels','priority','attempt','created_at','started_at','finished_at',"
+            "'progress','queue_position','problem','summary','artifact','links'],"
+            "'properties':{'id':{'type':'string','pattern':'^[0-9a-z]{26}$'},"
+            "'name':{'type':['string','null']},'revision':{'type':'integer','minimum':1},"
+            "'state':{'$ref':'#/components/schemas/JobState'},'model':" NAME
+            ",'dataset':{'type':['string','null'],'description':'The one it was submitted with; "
+            "the recipe may name others.'},'recipe':{'type':'string'},"
+            "'labels':{'$ref':'#/components/schemas/Labels'},'priority':{'type':'integer',"
+            "'minimum':0,'maximum':9},'attempt':" COUNT ",'created_at':" TIME
+            ",'started_at':" TIME_OR_NULL ",'finished_at':" TIME_OR_NULL
+            ",'progress':{'oneOf':[{'type':'null'},{'$ref':'#/components/schemas/Progress'}]},"
+            "'queue_position':{'type':['integer','null'],'minimum':0,'description':'Jobs before "
+            "it; 1000 means so many or more.'},'problem':{'oneOf':[{'type':'null'},"
+            "{'$ref':'#/components/schemas/JobProblem'}]},'summary':{'oneOf':[{'type':'null'},"
+            "{'$ref':'#/components/schemas/JobSummary'}]},'artifact':{'oneOf':[{'type':'null'},"
+            "{'$ref':'#/components/schemas/JobArtifact'}]},"
+            "'links':{'$ref':'#/components/schemas/JobLinks'}},'additionalProperties':false}"},
     {"JobList", LIST_OF("Job")},
     {"Event",
      "{'type':'object','required':['id','type','job','time','data'],'properties':{'id':" COUNT
      ",'type':{'enum':['state','progress','log','metric','artifact','error','gap']},'job':{'type':"
      "'string'},'time':" TIME ",'data':{'type':'object'}},'additionalProperties':false}"},
     {"EventPage", LIST_OF("Event")},
+    {"Metric", "{'type':'object','required':['value','count','unit','higher_is_better','protocol'],"
+               "'properties':{'value':{'type':['number','null'],'description':'Null when it is "
+               "infinite: exact is then true.'},'exact':{'type':'boolean'},'count':" COUNT
+               ",'median':{'type':'number'},'p99_9':{'type':'number'},'max':{'type':'number'},"
+               "'unit':{'type':'string'},'higher_is_better':{'type':'boolean'},"
+               "'protocol':{'type':'string','description':'How it was measured, in a sentence.'},"
+               "'before':{'type':['number','null'],'description':'Of the original.'}},"
+               "'additionalProperties':false}"},
+    {"Metrics",
+     "{'type':'object','description':'By name: cross_entropy, perplexity, accuracy, top5, "
+     "kl, top1_agreement, mse, psnr, cosine, sqnr.',"
+     "'additionalProperties':{'$ref':'#/components/schemas/Metric'}}"},
+    {"Evaluation",
+     "{'type':'object','required':['metrics','outputs','layers','protocol','parameters',"
+     "'macs','latency','memory'],"
+     "'properties':{'metrics':{'$ref':'#/components/schemas/Metrics'},"
+     "'outputs':{'type':'array','items':{'type':'object','required':['name','scores',"
+     "'metrics'],'properties':{'name':{'type':'string'},'scores':{'type':'boolean'},"
+     "'metrics':{'$ref':'#/components/schemas/Metrics'}},'additionalProperties':false}},"
+     "'layers':{'type':'array','description':'In the order of the graph, against the "
+     "original.','items':{'type':'object','required':['name','node','op_type','sqnr_db',"
+     "'exact','max_error'],'properties':{'name':{'type':'string'},"
+     "'node':{'type':'string'},'op_type':{'type':'string'},'sqnr_db':{'type':['number',"
+     "'null']},'exact':{'type':'boolean'},'max_error':{'type':'number'}},"
+     "'additionalProperties':false}},'protocol':{'type':'object',"
+     "'required':['dataset_kind','samples','left_out','batch','against_original'],"
+     "'properties':{'dataset_kind':{'enum':['arrays','tokens']},'samples':" COUNT
+     ",'left_out':" COUNT ",'batch':" COUNT ",'window':" COUNT
+     ",'against_original':{'type':'boolean'}},'additionalProperties':false},'parameters':" COUNT
+     ",'macs':{'type':'integer','minimum':0,'description':'Of one sample.'},"
+     "'latency':{'oneOf':[{'type':'null'},{'type':'object','required':['median_ms',"
+     "'p10_ms','p90_ms','runs','batch','threads','protocol'],"
+     "'properties':{'median_ms':{'type':'number'},'p10_ms':{'type':'number'},"
+     "'p90_ms':{'type':'number'},'runs':" COUNT ",'batch':" COUNT ",'threads':" COUNT
+     ",'protocol':{'type':'string'}},'additionalProperties':false}]},"
+     "'memory':{'type':'object','required':['workspace_bytes','weight_bytes'],"
+     "'properties':{'workspace_bytes':" COUNT ",'weight_bytes':" COUNT
+     "},'additionalProperties':false}},'additionalProperties':false}"},
     {"Report",
-     "{'type':'object','required':['size','parameters','tensors','stages','environment','inputs'],"
-     "'properties':{'size':{'type':'object','required':['bytes_in','bytes_out','ratio']},"
-     "'parameters':{'type':'object'},'tensors':{'type':'array','items':{'type':'object','required':"
-     "['name','role','scheme']}},'stages':{'type':'array','items':{'type':'object','required':["
-     "'name','seconds']}},'environment':{'type':'object'},'inputs':{'type':'object'}}}"},
+     "{'type':'object','required':['size','parameters','nonzero','sparsity','macs',"
+     "'tensors','metrics','evaluation','stages','warnings','files','environment',"
+     "'inputs'],'properties':{'size':{'type':'object','required':['bytes_in','bytes_out',"
+     "'ratio']},'parameters':{'type':'object','required':['before','after'],"
+     "'properties':{'before':" COUNT ",'after':" COUNT
+     "},'additionalProperties':false},'nonzero':{'type':'object','required':['before',"
+     "'after'],'properties':{'before':" COUNT ",'after':" COUNT
+     "},'additionalProperties':false},'sparsity':{'type':'object','required':['before',"
+     "'after'],'properties':{'before':{'type':'number'},'after':{'type':'number'}},"
+     "'additionalProperties':false},'macs':{'oneOf':[{'type':'null'},{'type':'object',"
+     "'required':['before','after'],'properties':{'before':" COUNT ",'after':" COUNT
+     "},'additionalProperties':false}],'description':'Of one sample; null when nothing "
+     "was measured.'},'tensors':{'type':'array','items':{'type':'object',"
+     "'required':['name','role','scheme']}},"
+     "'metrics':{'$ref':'#/components/schemas/Metrics'},"
+     "'evaluation':{'oneOf':[{'type':'null'},{'type':'object','required':['dataset',"
+     "'before','after'],'properties':{'dataset':{'type':['string','null']},"
+     "'before':{'$ref':'#/components/schemas/Evaluation'},"
+     "'after':{'$ref':'#/components/schemas/Evaluation'}},'additionalProperties':false}]},"
+     "'stages':{'type':'array','items':{'type':'object','required':['name','seconds',"
+     "'peak_bytes','predicted_bytes']}},'warnings':{'type':'array',"
+     "'items':{'$ref':'#/components/schemas/Violation'}},'files':{'type':'array',"
+     "'items':{'type':'object','required':['path','bytes','sha256']}},"
+     "'environment':{'type':'object'},'inputs':{'type':'object'}}}"},
 };
 
 const struct schema *schema_at(size_t i) {

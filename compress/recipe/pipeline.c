@@ -282,6 +282,8 @@ static int fill_report(struct run *r, struct err *err) {
     report->requantized = plan->model->quantization != NULL;
     report->seed = plan->recipe->seed;
     report->threads = team_threads(r->env->team);
+    const char *set = r->env->evaluation_name ? r->env->evaluation_name : plan->measures.dataset;
+    report->evaluation_name = set ? arena_strdup(report->arena, set) : NULL;
     report->recipe_name = arena_strdup(report->arena, plan->recipe->name);
     report->recipe_json = arena_strdup(report->arena, plan->recipe->json);
     if (!report->recipe_name || !report->recipe_json || copy_warnings(r) < 0 ||

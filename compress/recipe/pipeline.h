@@ -26,6 +26,8 @@ struct pipeline_env {
     /* SHA-256 of the source's files where known, in the resolver's order, for the report; NULL:
      * unknown. */
     const struct digest *source_digests;
+    /* What the evaluation set is called, for the report; NULL: as in the recipe. */
+    const char *evaluation_name;
     /* Test hook: called between write and verify. NULL in real life. */
     void (*before_verify)(void *self);
     void *before_verify_self;

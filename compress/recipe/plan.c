@@ -30,6 +30,8 @@
 #define HEADER_SLACK_BYTES (UINT64_C(512) << 10)
 /* What a tensor leaves in the results of writing and verifying and in the report, with its name. */
 #define TENSOR_RESULT_BYTES 1024
+/* What a run of any model keeps: its arena and per-thread tables. */
+#define RUN_BYTES (UINT64_C(16) << 10)
 
 static bool is_searched(const struct tensor *tensor) {
     return tensor->wanted.codec->family == CODEC_AFFINE && tensor->options.search == SEARCH_MSE;
@@ -209,7 +211,7 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
     plan->bytes_in = model->bytes;
     plan->bytes_out = plan->layout.bytes;
     plan->ratio = plan->bytes_out ? (double)plan->bytes_in / (double)plan->bytes_out : 0;
-    uint64_t results = model->tensor_count * TENSOR_RESULT_BYTES;
+    uint64_t results = RUN_BYTES + model->tensor_count * TENSOR_RESULT_BYTES;
     plan->emit_bytes = headers + arena_used_bytes(plan->arena) + results + emit.memory_bytes;
     plan->verify_bytes = headers + artifact_header_bytes(plan, headers) +
                          arena_used_bytes(plan->arena) + results +

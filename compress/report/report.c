@@ -144,6 +144,7 @@ static void print_metrics(const struct report *r, struct jbuf *b) {
         return;
     }
     jbuf_object(b);
+    jbuf_kv_string(b, "dataset", r->evaluation_name);
     jbuf_key(b, "before");
     jbuf_object(b);
     evaluation_print(r->before, b);

@@ -71,6 +71,7 @@ struct report {
     /* On the evaluation set: the original alone, and the artifact against it. Owned; NULL: not
      * measured. */
     struct evaluation *before, *after;
+    const char *evaluation_name; /* of the set; NULL: it has none */
     struct violations warnings;
 };
 

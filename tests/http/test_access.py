@@ -55,6 +55,11 @@ def teams(s):
     s.refused(s.get("/v1/datasets/d", headers=bearer("eve")), 404, "not-found", "eve does not")
     s.refused(s.post("/v1/jobs", {"model": "m", "recipe": "f16", "dataset": "d"},
                      headers=bearer("eve")), 422, "invalid-field", "nor can her jobs use it")
+    named = {"stages": [], "evaluation": {"dataset": "d"}}
+    p = s.refused(s.post("/v1/plan", {"model": "m", "recipe": named}, headers=bearer("eve")), 422,
+                  "invalid-recipe", "not even by their recipes")
+    s.equal([(e["pointer"], e.get("nearest")) for e in p["errors"]],
+            [("/recipe/evaluation/dataset", None)], "which learn nothing of other teams' names")
     job = s.post("/v1/jobs", {"model": "m", "recipe": "f16"}, headers=bearer("ann")).json()["id"]
     s.equal(s.get(f"/v1/jobs/{job}?wait=30", headers=bearer("bob")).status, 200, "bob sees the job")
     for method, path in [("GET", ""), ("GET", "/events"), ("GET", "/log"), ("GET", "/report"),

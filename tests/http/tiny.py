@@ -116,3 +116,41 @@ def tar(members, prefix="", kind=None, link=None):
                 info.size = len(data)
                 archive.addfile(info, io.BytesIO(data))
     return out.getvalue()
+
+
+def _field(number, value):
+    """One protobuf field: an int as a varint, else bytes."""
+    def varint(n):
+        out = b""
+        while n > 127:
+            out, n = out + bytes([n & 127 | 128]), n >> 7
+        return out + bytes([n])
+
+    if isinstance(value, int):
+        return varint(number << 3) + varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return varint(number << 3 | 2) + varint(len(value)) + value
+
+
+def _value_info(name, *dims):
+    shape = b"".join(_field(1, _field(1, d) if isinstance(d, int) else _field(2, d)) for d in dims)
+    return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
+
+
+def linear_onnx(rows):
+    """y = x w as ONNX: x f32[batch, len(rows)], w given by rows."""
+    data = b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows)
+    w = (_field(1, len(rows)) + _field(1, len(rows[0])) + _field(2, 1) + _field(8, "w")
+         + _field(9, data))
+    node = _field(1, "x") + _field(1, "w") + _field(2, "y") + _field(3, "head") + _field(4, "MatMul")
+    graph = (_field(1, node) + _field(2, "linear") + _field(5, w)
+             + _field(11, _value_info("x", "batch", len(rows)))
+             + _field(12, _value_info("y", "batch", len(rows[0]))))
+    return _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 17))
+
+
+def labelled(rows, labels, name="x"):
+    """An .npz of f32 rows and their classes."""
+    data = b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows)
+    return npz({name: ("<f4", [len(rows), len(rows[0])], data),
+                "label": ("<i8", [len(labels)], struct.pack(f"<{len(labels)}q", *labels))})

@@ -1,0 +1,185 @@
+"""Evaluation as a job: what is measured, on which version of which set, and what cannot be."""
+import time
+
+import tiny
+from harness import main
+
+EYE = [[float(r == c) for c in range(4)] for r in range(4)]
+ROWS = [EYE[i % 4] for i in range(8)]
+
+
+def labels(wrong):
+    """Classes of ROWS, the last `wrong` of them off by one."""
+    return [i % 4 if i < 8 - wrong else (i + 1) % 4 for i in range(8)]
+
+
+MEASURE = {"stages": [], "evaluation": {"batch": 3, "latency_runs": 5}}
+LONG_SAMPLES = 3_000_000
+
+
+def on(dataset, **more):
+    return {"stages": [], "evaluation": {"dataset": dataset, **more}}
+
+
+def upload(s):
+    data = tiny.linear_onnx(EYE)
+    s.equal(s.put("/v1/models/net?filename=net.onnx", data).status, 201, "a model is taken in")
+    for wrong in (2, 4):
+        s.equal(s.put(f"/v1/datasets/wrong-{wrong}", tiny.labelled(ROWS, labels(wrong))).status, 201,
+                f"a set with {wrong} wrong labels")
+    n = LONG_SAMPLES
+    s.equal(s.put("/v1/datasets/long", tiny.npz({"x": ("|u1", [n, 4], bytes(4 * n)),
+                                                 "label": ("|u1", [n], bytes(n))}, True)).status,
+            201, "and a long one")
+
+
+def measured(s):
+    """No stages: original and copy are measured."""
+    body = {"model": "net", "recipe": MEASURE, "dataset": "wrong-2"}
+    plan = s.post("/v1/plan", body).json()
+    bare = s.post("/v1/plan", {"model": "net", "recipe": {"stages": [
+        {"pass": "quantize", "scheme": "f32"}]}}).json()
+    s.check(plan["peak_bytes"] >= bare["peak_bytes"], "the plan counts it", (plan, bare))
+    done = s.wait(s.submit(**body)["id"])
+    s.equal((done["state"], done["dataset"]), ("succeeded", "wrong-2"), "measured")
+    s.equal(done["summary"]["quality"], {"metric": "accuracy", "value": 0.75, "before": 0.75},
+            "the one number of the summary")
+    s.equal(s.get(f"/v1/jobs/{done['id']}/artifact").body, tiny.linear_onnx(EYE),
+            "the artifact is a copy")
+    r = s.get(f"/v1/jobs/{done['id']}/report").json()
+    m = r["metrics"]
+    s.equal((m["accuracy"]["value"], m["accuracy"]["before"], m["accuracy"]["count"]),
+            (0.75, 0.75, 8), "accuracy, before and after")
+    s.check(abs(m["cross_entropy"]["value"] - 0.9936684) < 1e-6, "cross-entropy", m)
+    s.equal((m["kl"]["value"], m["top1_agreement"]["value"]), (0, 1), "against the original")
+    s.check(all(v["protocol"] for v in m.values()), "each with its protocol", m)
+    s.equal(r["macs"], {"before": 16, "after": 16}, "multiply-adds of a sample")
+    e = r["evaluation"]
+    s.equal(e["dataset"], "wrong-2", "the set is named")
+    s.equal((e["before"]["protocol"]["against_original"], e["after"]["protocol"]),
+            (False, {"dataset_kind": "arrays", "samples": 8, "left_out": 0, "batch": 3,
+                     "against_original": True}), "and how it was used")
+    s.equal([(layer["name"], layer["exact"]) for layer in e["after"]["layers"]], [("y", True)],
+            "layer by layer")
+    s.equal(e["after"]["latency"]["runs"], 5, "timed")
+    s.equal([stage["name"] for stage in r["stages"]], ["copy", "verify", "evaluate"], "stages")
+    for stage in r["stages"]:
+        s.check(stage["peak_bytes"] <= stage["predicted_bytes"],
+                f"{stage['name']} keeps to its prediction", stage)
+    said = s.get(f"/v1/jobs/{done['id']}/log").body.decode()
+    s.check("on 8 samples" in said, "the log says so", said)
+
+
+def any_recipe(s):
+    """A job with data measures even if its recipe does not ask, where it can."""
+    same = {"stages": [{"pass": "quantize", "scheme": "f32"}]}
+    done = s.wait(s.submit("net", same, dataset="wrong-4")["id"])
+    s.equal(done["summary"]["quality"]["value"], 0.5, "a model with a graph")
+    s.upload("plain", tiny.model())
+    done = s.wait(s.submit("plain", "int8", dataset="wrong-4")["id"])
+    s.equal((done["state"], done["summary"]["quality"]), ("succeeded", None), "one without")
+    r = s.get(f"/v1/jobs/{done['id']}/report").json()
+    s.check("not used" in str(r["warnings"]), "is told", r["warnings"])
+    s.equal((r["evaluation"], r["macs"], r["metrics"]), (None, None, {}), "and has none")
+
+
+def by_name(s):
+    """The set that a recipe names goes before the job's."""
+    done = s.wait(s.submit("net", on("Wrong-4", metrics=["accuracy"]), dataset="wrong-2")["id"])
+    s.equal(done["summary"]["quality"]["value"], 0.5, "the recipe's set")
+    r = s.get(f"/v1/jobs/{done['id']}/report").json()
+    s.equal((r["evaluation"]["dataset"], list(r["metrics"])), ("wrong-4", ["accuracy"]),
+            "and what it asked for")
+    for path in ("/v1/plan", "/v1/jobs"):
+        def refused(slug, pointer, text, recipe, words="", **more):
+            p = s.refused(s.post(path, {"model": "net", "recipe": recipe, **more}), 422, slug,
+                          f"{path}: {text}")
+            s.equal([e["pointer"] for e in p["errors"]], [pointer], f"is pointed at: {text}")
+            s.check(words in str(p), f"saying so: {text}", p)
+            return p["errors"][0].get("nearest") if p["errors"] else None
+
+        where = "/recipe/evaluation/dataset"
+        s.equal(refused("invalid-recipe", where, "an unknown set", on("wrong-44")), "wrong-4",
+                "the nearest is named")
+        s.equal(refused("invalid-recipe", where, "nothing like it", on("faces")), None, "or none")
+        s.equal(refused("invalid-field", "/dataset", "the job's own", MEASURE, dataset="wrong2"),
+                "wrong-2", "the nearest again")
+        refused("recipe-does-not-fit", "/recipe/evaluation", "none at all", MEASURE, "names no dataset")
+        refused("recipe-does-not-fit", "/recipe/evaluation", "a set that does not feed the model",
+                on("narrow"), "x")
+        refused("recipe-does-not-fit", "/dataset", "the same beside the recipe",
+                {"stages": [{"pass": "quantize", "scheme": "f32"}]}, "x", dataset="narrow")
+        refused("recipe-does-not-fit", "/recipe/evaluation", "nothing that feeds it",
+                on("other"), "x")
+
+
+def bad_data(s):
+    narrow = [row[:3] for row in ROWS]
+    s.equal(s.put("/v1/datasets/narrow", tiny.labelled(narrow, labels(0))).status, 201, "too narrow")
+    s.equal(s.put("/v1/datasets/other", tiny.labelled(ROWS, labels(0), name="z")).status, 201,
+            "of another name")
+    s.equal(s.put("/v1/datasets/bad", tiny.labelled(ROWS, [0, 1, 2, 3, 0, 4, 2, 3])).status, 201,
+            "labels out of range are seen when they are read")
+    p = s.refused(s.put("/v1/datasets/empty", tiny.npz({"x": ("<f4", [0, 4], b"")})), 422,
+                  "malformed-dataset", "an empty set")
+    s.check("empty" in p["detail"], "is told", p)
+    done = s.wait(s.submit("net", on("bad", batch=4))["id"])
+    s.equal((done["state"], done["artifact"], done["summary"]), ("failed", None, None),
+            "a job with labels out of range fails")
+    text = done["problem"]["detail"]
+    s.check("is 4, outside of [0, 4)" in text and "evaluate" in text, "saying which", text)
+    done = s.wait(s.submit("net", on("wrong-2", metrics=["kl", "psnr", "accuracy"]))["id"])
+    s.equal(done["state"], "failed", "the original alone has no KL")
+    s.staging_empties("nothing is left in staging")
+
+
+def until_evaluating(s, job):
+    until = time.time() + 30
+    while time.time() < until:
+        progress = s.get(f"/v1/jobs/{job}", judged=False).json()["progress"]
+        if progress and progress["stage"] == "evaluate" and progress["metrics"]:
+            return progress
+        time.sleep(0.1)
+    raise RuntimeError("it did not evaluate")
+
+
+def met_in_the_middle(s):
+    """The only slot is taken by a long evaluation; what waits behind it keeps its data."""
+    long = s.submit("net", on("long", batch=1, latency_runs=0))["id"]
+    progress = until_evaluating(s, long)
+    s.equal((progress["unit"], progress["total"], progress["stages"]),
+            ("samples", LONG_SAMPLES, 4), "progress counts samples")
+    s.equal(progress["metrics"].get("accuracy"), 1, "with the metrics so far")
+    s.check(0 < progress["done"] < LONG_SAMPLES, "on the way", progress)
+    page = s.get(f"/v1/jobs/{long}/events", headers={"Accept": "application/json"}).json()["items"]
+    s.check(any(e["type"] == "progress" and "accuracy" in e["data"]["metrics"] for e in page),
+            "events carry them too", page)
+    waiting = s.submit("net", on("wrong-2"))["id"]
+    beside = s.submit("net", MEASURE, dataset="wrong-4")["id"]
+    for name in ("wrong-2", "wrong-4", "long"):
+        s.refused(s.curl("DELETE", f"/v1/datasets/{name}"), 409, "in-use", f"{name} cannot go")
+    s.equal(s.put("/v1/datasets/wrong-2?replace=true", tiny.labelled(ROWS, labels(0))).status, 201,
+            "its name may move on")
+    s.daemon.process.kill()
+    s.daemon.process.wait()
+    s.start()
+    s.check(s.get(f"/v1/jobs/{waiting}").json()["state"] == "queued", "the server was killed")
+    until_evaluating(s, long)
+    asked = time.time()
+    s.equal(s.post(f"/v1/jobs/{long}/cancel").status, 202, "the long one is cancelled")
+    done = s.wait(long)
+    s.equal((done["state"], done["artifact"]), ("cancelled", None), "and leaves nothing")
+    s.check(time.time() - asked < 5, "at once", time.time() - asked)
+    s.equal(s.wait(waiting)["summary"]["quality"]["value"], 0.75, "measured on what it was given")
+    s.equal(s.wait(beside)["summary"]["quality"]["value"], 0.5, "and so the other")
+    s.equal(s.wait(s.submit("net", on("wrong-2"))["id"])["summary"]["quality"]["value"], 1,
+            "a new job takes the new version")
+    for name in ("wrong-2", "wrong-4", "long"):
+        s.equal(s.curl("DELETE", f"/v1/datasets/{name}").status, 204, f"{name} may go now")
+    p = s.refused(s.post(f"/v1/jobs/{long}/retry"), 409, "state-conflict", "no retry without data")
+    s.check("dataset" in p["detail"], "saying why", p)
+    s.staging_empties("nothing is left in staging")
+
+
+main("evaluation", ["--jobs", "1"], upload, measured, any_recipe, bad_data, by_name,
+     met_in_the_middle)
