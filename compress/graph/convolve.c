@@ -87,6 +87,12 @@ static bool is_depthwise(const struct convolve *c) {
            c->out[0] == 1 && volume(c->kernel) <= MAX_TAPS && volume(c->kernel) > 1;
 }
 
+/* The gradients of a plane that feeds many channels (the first layer of a grey picture) are worth a
+ * matrix product again. */
+static bool is_depthwise_back(const struct convolve *c) {
+    return is_depthwise(c) && c->out_channels < 8;
+}
+
 static bool is_empty(const struct convolve *c) {
     return c->batch == 0 || volume(c->out) == 0 || c->groups == 0 || c->out_channels == 0;
 }
@@ -107,31 +113,43 @@ static size_t panel_cols(const struct convolve *c, size_t rows) {
     return cols > width ? pieces(cols, width) * width : most(cols, 1);
 }
 
+/* What a tap sees of an output row: positions [first, end) read inside x's row. */
+struct view {
+    size_t tap[3];
+    size_t first, end;
+};
+
+static struct view view_of(const struct convolve *c, size_t tap) {
+    struct view v = {.tap = {tap / c->kernel[2] / c->kernel[1], tap / c->kernel[2] % c->kernel[1],
+                             tap % c->kernel[2]}};
+    size_t offset = v.tap[2] * c->dilation[2], pad = c->pad[2], limit = c->in[2] + pad;
+    v.first = offset < pad ? pieces(pad - offset, c->stride[2]) : 0;
+    /* i * stride + offset < limit */
+    v.end = offset < limit ? least(c->out[2], pieces(limit - offset, c->stride[2])) : 0;
+    return v;
+}
+
 /* A run of output positions in one output row, seen through one tap. */
 struct segment {
     size_t skip, count; /* positions before the first that reads inside x, and how many do */
     size_t from;        /* of that first one, in x's channel */
 };
 
-static struct segment segment_of(const struct convolve *c, const size_t tap[3], const size_t at[3],
-                                 size_t len) {
+static inline struct segment segment_of(const struct convolve *c, const struct view *v,
+                                        const size_t at[3], size_t len) {
     struct segment none = {.skip = len};
     size_t base = 0;
     for (int d = 0; d < 2; d++) {
-        size_t i = at[d] * c->stride[d] + tap[d] * c->dilation[d];
+        size_t i = at[d] * c->stride[d] + v->tap[d] * c->dilation[d];
         if (i < c->pad[d] || i - c->pad[d] >= c->in[d])
             return none;
         base = (base + i - c->pad[d]) * c->in[d + 1];
     }
-    size_t step = c->stride[2], offset = tap[2] * c->dilation[2], pad = c->pad[2];
-    size_t first = at[2], end = at[2] + len; /* in the row */
-    if (offset < pad)
-        first = most(first, pieces(pad - offset, step));
-    size_t limit = c->in[2] + pad; /* i * step + offset < limit */
-    end = offset < limit ? least(end, pieces(limit - offset, step)) : 0;
+    size_t first = most(at[2], v->first), end = least(at[2] + len, v->end);
     if (first >= end)
         return none;
-    return (struct segment){first - at[2], end - first, base + first * step + offset - pad};
+    return (struct segment){first - at[2], end - first,
+                            base + first * c->stride[2] + v->tap[2] * c->dilation[2] - c->pad[2]};
 }
 
 static void position_at(const struct convolve *c, size_t p, size_t ret[3]) {
@@ -149,12 +167,6 @@ static void next_row(const struct convolve *c, size_t at[3]) {
     }
 }
 
-static void tap_at(const struct convolve *c, size_t tap, size_t ret[3]) {
-    ret[2] = tap % c->kernel[2];
-    ret[1] = tap / c->kernel[2] % c->kernel[1];
-    ret[0] = tap / c->kernel[2] / c->kernel[1];
-}
-
 struct window {
     size_t k0, k1; /* rows of col */
     size_t p0, p1; /* positions */
@@ -166,24 +178,27 @@ static void fill_panel(const struct convolve *c, const real *x, struct window wi
     size_t taps = volume(c->kernel), plane = volume(c->in), step = c->stride[2];
     for (size_t k = win.k0; k < win.k1; k++, ret += ld) {
         const real *channel = x + k / taps * plane;
-        size_t tap[3], at[3], len;
-        tap_at(c, k % taps, tap);
+        struct view view = view_of(c, k % taps);
+        size_t at[3], len;
         position_at(c, win.p0, at);
         real *to = ret;
         for (size_t p = win.p0; p < win.p1; p += len, next_row(c, at)) {
             len = least(c->out[2] - at[2], win.p1 - p);
-            struct segment s = segment_of(c, tap, at, len);
+            struct segment s = segment_of(c, &view, at, len);
             const real *from = channel + s.from;
-            for (size_t i = 0; i < s.skip; i++)
-                *to++ = 0;
+            if (s.skip)
+                memset(to, 0, s.skip * sizeof *to);
+            to += s.skip;
             if (step == 1)
                 memcpy(to, from, s.count * sizeof *to);
             else
                 for (size_t i = 0; i < s.count; i++)
                     to[i] = from[i * step];
             to += s.count;
-            for (size_t i = s.skip + s.count; i < len; i++)
-                *to++ = 0;
+            size_t rest = len - s.skip - s.count;
+            if (rest)
+                memset(to, 0, rest * sizeof *to);
+            to += rest;
         }
     }
 }
@@ -194,13 +209,13 @@ static void spill_panel(const struct convolve *c, const real *panel, struct wind
     size_t taps = volume(c->kernel), plane = volume(c->in), step = c->stride[2];
     for (size_t k = win.k0; k < win.k1; k++, panel += ld) {
         real *channel = dx + k / taps * plane;
-        size_t tap[3], at[3], len;
-        tap_at(c, k % taps, tap);
+        struct view view = view_of(c, k % taps);
+        size_t at[3], len;
         position_at(c, win.p0, at);
         const real *from = panel;
         for (size_t p = win.p0; p < win.p1; p += len, from += len, next_row(c, at)) {
             len = least(c->out[2] - at[2], win.p1 - p);
-            struct segment s = segment_of(c, tap, at, len);
+            struct segment s = segment_of(c, &view, at, len);
             real *to = channel + s.from;
             if (step == 1)
                 vmath_add(to, from + s.skip, s.count, to);
@@ -340,52 +355,116 @@ static int depthwise_y(struct work *w, const struct convolve_run *run, struct er
     return loop_run(run->team, run->progress, tiles, depthwise_y_tile, &planes, err);
 }
 
-/* Both gradients row by row: axpy and dot along an output row where the stride is 1. */
+/*
+ * Both gradients over two padded copies of a plane, both of the padded input's width:
+ *
+ *   spread   dy with stride - 1 zeros between its numbers and rows
+ *   plane    x under its padding
+ *
+ * Then a tap's gradient is one long product of `spread` with `plane` from the tap's own offset on
+ * (what stands between rows of dy is zero), and dx is the sum of its taps over `spread`, which has
+ * margins for that. Planes are cut into bands of dy's rows that stay in the cache.
+ */
+struct spread_plan {
+    size_t width;  /* of both copies */
+    size_t span;   /* rows that the taps of one row cover, less one */
+    size_t rows;   /* of dy in a band */
+    size_t height; /* of a band's plane */
+    size_t margin; /* elements before and behind `spread` for dx */
+};
+
+static struct spread_plan plan_spread(const struct convolve *c) {
+    struct spread_plan p;
+    size_t across = (c->kernel[2] - 1) * c->dilation[2];
+    p.span = (c->kernel[1] - 1) * c->dilation[1];
+    p.width = most((c->out[2] - 1) * c->stride[2] + 1 + across, c->in[2] + c->pad[2]);
+    p.rows = most(PLANE / p.width / c->stride[1], 1);
+    p.rows = least(p.rows, c->out[1]);
+    p.height = (p.rows - 1) * c->stride[1] + 1 + p.span;
+    p.margin = aligned(p.span * p.width + across);
+    return p;
+}
+
+/* Elements of scratch a worker: spread with its margins, and for w the plane. */
+static size_t spread_elements(const struct convolve *c, enum convolve_pass pass) {
+    struct spread_plan p = plan_spread(c);
+    size_t plane = aligned(p.height * p.width + p.width);
+    return pass == CONVOLVE_W ? 2 * plane : plane + 2 * p.margin;
+}
+
+/* `rows` rows of dy. */
+static void fill_spread(const struct convolve *c, const struct spread_plan *p, const real *dy,
+                        size_t rows, real *ret) {
+    size_t step = c->stride[2];
+    for (size_t row = 0; row < rows; row++, dy += c->out[2]) {
+        real *to = ret + row * c->stride[1] * p->width;
+        memset(to, 0, (row + 1 < rows ? c->stride[1] : 1) * p->width * sizeof *to);
+        if (step == 1)
+            memcpy(to, dy, c->out[2] * sizeof *to);
+        else
+            for (size_t i = 0; i < c->out[2]; i++)
+                to[i * step] = dy[i];
+    }
+}
+
+static size_t tap_offset(const struct convolve *c, const struct spread_plan *p, size_t tap) {
+    return tap / c->kernel[2] * c->dilation[1] * p->width + tap % c->kernel[2] * c->dilation[2];
+}
+
+/* A band gives to the rows of x that it covers; bands come in order. */
+static void band_x(const struct work *w, const struct spread_plan *p, const real *dy,
+                   const real *weight, size_t row0, real *scratch, real *dx) {
+    const struct convolve *c = w->c;
+    size_t rows = least(p->rows, c->out[1] - row0), taps = volume(c->kernel);
+    size_t covered = (rows - 1) * c->stride[1] + 1, top = row0 * c->stride[1];
+    real *spread = scratch + p->margin;
+    const real *at[MAX_TAPS];
+    memset(scratch, 0, p->margin * sizeof *scratch);
+    fill_spread(c, p, dy + row0 * c->out[2], rows, spread);
+    memset(spread + covered * p->width, 0, p->margin * sizeof *scratch);
+    for (size_t i = 0; i < covered + p->span; i++) { /* a row of x under its padding */
+        if (top + i < c->pad[1] || top + i - c->pad[1] >= c->in[1])
+            continue;
+        /* Its column j reads spread at j + pad of the row, less the tap's offset. */
+        for (size_t t = 0; t < taps; t++)
+            at[t] = spread + i * p->width + c->pad[2] - tap_offset(c, p, t);
+        taps_sum(at, weight, taps, 1, c->in[2], dx + (top + i - c->pad[1]) * c->in[2]);
+    }
+}
+
 static int depthwise_x_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct work *w = ctx;
     const struct convolve *c = w->c;
+    struct spread_plan plan = plan_spread(c);
     size_t n = index / c->groups, g = index % c->groups, taps = volume(c->kernel);
-    real *dx = w->dx + index * volume(c->in);
-    for (size_t m = 0; m < w->m; m++) {
-        const real *dy = w->dy + y_offset(w, n, g) + m * w->p;
-        const real *weight = w->w + (g * w->m + m) * taps;
-        for (size_t row = 0; row < c->out[1]; row++, dy += c->out[2])
-            for (size_t t = 0; t < taps; t++) {
-                size_t tap[3], at[3] = {0, row, 0};
-                tap_at(c, t, tap);
-                struct segment s = segment_of(c, tap, at, c->out[2]);
-                real *to = dx + s.from;
-                if (c->stride[2] == 1)
-                    vmath_axpy(weight[t], dy + s.skip, s.count, to);
-                else
-                    for (size_t i = 0; i < s.count; i++)
-                        to[i * c->stride[2]] += weight[t] * dy[s.skip + i];
-            }
-    }
+    for (size_t m = 0; m < w->m; m++)
+        for (size_t row = 0; row < c->out[1]; row += plan.rows)
+            band_x(w, &plan, w->dy + y_offset(w, n, g) + m * w->p, w->w + (g * w->m + m) * taps,
+                   row, w->scratch + worker * w->panel, w->dx + index * volume(c->in));
     return 0;
 }
 
 static int depthwise_w_tile(void *ctx, size_t g, unsigned worker, struct err *err) {
     const struct work *w = ctx;
     const struct convolve *c = w->c;
+    struct spread_plan plan = plan_spread(c);
     size_t taps = volume(c->kernel);
+    real *plane = w->scratch + worker * w->panel, *spread = plane + w->panel / 2;
     for (size_t m = 0; m < w->m; m++) {
         double sums[MAX_TAPS] = {0};
-        for (size_t n = 0; n < c->batch; n++) {
-            const real *dy = w->dy + y_offset(w, n, g) + m * w->p, *x = image(w->x, w, n, g);
-            for (size_t row = 0; row < c->out[1]; row++, dy += c->out[2])
-                for (size_t t = 0; t < taps; t++) {
-                    size_t tap[3], at[3] = {0, row, 0};
-                    tap_at(c, t, tap);
-                    struct segment s = segment_of(c, tap, at, c->out[2]);
-                    const real *from = x + s.from;
-                    if (c->stride[2] == 1)
-                        sums[t] += vmath_dot(dy + s.skip, from, s.count);
-                    else
-                        for (size_t i = 0; i < s.count; i++)
-                            sums[t] += (double)dy[s.skip + i] * from[i * c->stride[2]];
-                }
-        }
+        for (size_t n = 0; n < c->batch; n++)
+            for (size_t row = 0; row < c->out[1]; row += plan.rows) {
+                size_t rows = least(plan.rows, c->out[1] - row);
+                size_t covered = (rows - 1) * c->stride[1] + 1;
+                /* Up to dy's last number: what a tap sees behind it does not count. */
+                size_t len = (covered - 1) * plan.width + (c->out[2] - 1) * c->stride[2] + 1;
+                fill_plane(c, image(w->x, w, n, g), row * c->stride[1], covered + plan.span,
+                           plan.width, plane);
+                fill_spread(c, &plan, w->dy + y_offset(w, n, g) + m * w->p + row * c->out[2], rows,
+                            spread);
+                for (size_t t = 0; t < taps; t++)
+                    sums[t] += vmath_dot(spread, plane + tap_offset(c, &plan, t), len);
+            }
         for (size_t t = 0; t < taps; t++)
             w->dw[(g * w->m + m) * taps + t] += (real)sums[t];
     }
@@ -553,9 +632,11 @@ int convolve_x(const struct convolve *c, const real *dy, const real *w, real *dx
     work.w = w;
     work.dx = dx;
     work.scratch = run->scratch;
-    if (is_depthwise(c))
+    if (is_depthwise_back(c)) {
+        work.panel = spread_elements(c, CONVOLVE_X);
         return loop_run(run->team, run->progress, c->batch * c->groups, depthwise_x_tile, &work,
                         err);
+    }
     tile_x(&work);
     if (gemm_check(work.m, work.k, most(work.p, work.cols), work.p, err) < 0)
         return -1;
@@ -621,8 +702,10 @@ int convolve_w(const struct convolve *c, const real *dy, const real *x, real *dw
     work.x = x;
     work.dw = dw;
     work.scratch = run->scratch;
-    if (is_depthwise(c))
+    if (is_depthwise_back(c)) {
+        work.panel = spread_elements(c, CONVOLVE_W);
         return loop_run(run->team, run->progress, c->groups, depthwise_w_tile, &work, err);
+    }
     tile_w(&work);
     if (gemm_check(most(work.p, work.cols), work.p, work.p, work.k, err) < 0)
         return -1;
@@ -665,8 +748,10 @@ uint64_t convolve_scratch(const struct convolve *c, enum convolve_pass pass, uns
     struct work w = work_of(c);
     if (is_empty(c))
         return 0;
-    if (is_depthwise(c))
-        return pass == CONVOLVE_Y ? (uint64_t)plane_elements(c) * threads * sizeof(real) : 0;
+    if (pass == CONVOLVE_Y && is_depthwise(c))
+        return (uint64_t)plane_elements(c) * threads * sizeof(real);
+    if (pass != CONVOLVE_Y && is_depthwise_back(c))
+        return (uint64_t)spread_elements(c, pass) * threads * sizeof(real);
     switch (pass) {
     case CONVOLVE_Y:
         tile_y(&w);

@@ -9,7 +9,8 @@
 #include <string.h>
 
 /* One of each way: panels, panels with rows cut, pointwise, all positions at once (with and without
- * a panel), depthwise in pieces, with a multiplier, strided, three axes, grouped. */
+ * a panel), depthwise in pieces, with a multiplier, strided (wider than the kernel too), dilated,
+ * to many channels, three axes, grouped. */
 static const struct convolve cases[] = {
     {2, 1, 3, 5, {1, 7, 9}, {1, 7, 9}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}},
     {1, 1, 2, 3, {1, 3, 2100}, {1, 2, 1050}, {1, 2, 3}, {1, 1, 2}, {1, 1, 1}, {0, 0, 1}},
@@ -19,6 +20,9 @@ static const struct convolve cases[] = {
     {2, 3, 1, 1, {1, 150, 130}, {1, 150, 130}, {1, 3, 3}, {1, 1, 1}, {1, 1, 1}, {0, 1, 1}},
     {2, 5, 1, 2, {1, 9, 40}, {1, 4, 19}, {1, 3, 2}, {1, 2, 2}, {1, 1, 3}, {0, 0, 1}},
     {1, 2, 2, 3, {4, 5, 6}, {3, 2, 6}, {2, 3, 3}, {1, 2, 1}, {1, 1, 1}, {0, 0, 1}},
+    {2, 3, 1, 1, {1, 11, 10}, {1, 4, 4}, {1, 2, 2}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}},
+    {2, 1, 1, 9, {1, 10, 8}, {1, 10, 8}, {1, 5, 5}, {1, 1, 1}, {1, 1, 1}, {0, 2, 2}},
+    {1, 2, 1, 1, {1, 9, 7}, {1, 9, 7}, {1, 3, 3}, {1, 1, 1}, {1, 2, 3}, {0, 2, 3}},
     {9, 1, 4, 6, {1, 1, 8}, {1, 1, 6}, {1, 1, 2}, {1, 1, 1}, {1, 1, 2}, {0, 0, 0}},
 };
 
