@@ -7,7 +7,8 @@
  *   Global...     one window as large as x
  *
  * A tile is some planes (one n and c). Largest and sums of rows go over a padded copy of the plane
- * with taps.h, as depthwise convolution does; backward and the rare types go window by window.
+ * with taps.h, as depthwise convolution does; backward goes along rows where windows lie inside x.
+ * The rest, and the rare types, go window by window.
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
@@ -437,25 +438,78 @@ static int pool_forward(const struct op_run *run, struct err *err) {
 
 /* ---- backward ---- */
 
-static void plane_back(const struct planes *p, size_t plane) {
+static void window_back(const struct planes *p, size_t plane, const struct place *w, size_t i) {
     const real *x = (const real *)p->x + plane * p->in_size;
     real *dx = p->dx + plane * p->in_size;
+    size_t from = plane * p->out_size + i;
+    double dy = p->dy[from], y = p->result[from];
+    if (p->params->kind == POOL_MAX) {
+        dx[largest_real(p, x, w)] += (real)dy;
+    } else if (p->params->kind == POOL_AVERAGE) {
+        real share = (real)(dy / (double)counted(p, w));
+        EACH_TAP(p, *w, at)
+        dx[at] += share;
+    } else if (y != 0) {
+        EACH_TAP(p, *w, at) {
+            double v = x[at];
+            dx[at] += (real)(dy * copysign(pow(fabs(v) / y, p->params->p - 1), v) * (v != 0));
+        }
+    }
+}
+
+/* `n` outputs of a row whose windows lie inside x; x and dx from under the first tap of the first
+ * one on. */
+static void max_row_back(const struct planes *p, const real *x, const real *dy, size_t n,
+                         real *dx) {
+    size_t down = p->dilation[1] * p->in[2], step = p->dilation[2];
+    for (size_t i = 0; i < n; i++) {
+        size_t start = i * p->stride[2], best = start;
+        for (size_t t1 = 0; t1 < p->kernel[1]; t1++, start += down)
+            for (size_t t2 = 0, at = start; t2 < p->kernel[2]; t2++, at += step)
+                best = x[at] > x[best] ? at : best;
+        dx[best] += dy[i];
+    }
+}
+
+static void average_row_back(const struct planes *p, const real *dy, size_t n, real *dx) {
+    real one = (real)(1 / (double)(p->kernel[1] * p->kernel[2]));
+    for (size_t t1 = 0; t1 < p->kernel[1]; t1++)
+        for (size_t t2 = 0; t2 < p->kernel[2]; t2++) {
+            real *to = dx + t1 * p->dilation[1] * p->in[2] + t2 * p->dilation[2];
+            if (p->stride[2] == 1)
+                vmath_axpy(one, dy, n, to);
+            else
+                for (size_t i = 0; i < n; i++)
+                    to[i * p->stride[2]] += one * dy[i];
+        }
+}
+
+/* Rows whose windows stand out of x above or below, and the ends of the others, go window by
+ * window. */
+static void plane_back(const struct planes *p, size_t plane) {
+    const real *x = (const real *)p->x + plane * p->in_size;
+    size_t span = (p->kernel[2] - 1) * p->dilation[2], limit = p->in[2] + p->pad[2];
+    size_t first = divided_up(p->pad[2], p->stride[2]), end = 0; /* windows inside x's rows */
+    if (p->padded && limit > span)
+        end = divided_up(limit - span, p->stride[2]);
+    end = end < p->out[2] ? end : p->out[2];
     struct place w = first_place(p);
     for (size_t i = 0; i < p->out_size; i++, next_place(p, &w)) {
-        size_t from = plane * p->out_size + i;
-        double dy = p->dy[from], y = p->result[from];
-        if (p->params->kind == POOL_MAX) {
-            dx[largest_real(p, x, &w)] += (real)dy;
-        } else if (p->params->kind == POOL_AVERAGE) {
-            real share = (real)(dy / (double)counted(p, &w));
-            EACH_TAP(p, w, at)
-            dx[at] += share;
-        } else if (y != 0) {
-            EACH_TAP(p, w, at) {
-                double v = x[at];
-                dx[at] += (real)(dy * copysign(pow(fabs(v) / y, p->params->p - 1), v) * (v != 0));
-            }
+        bool inside =
+            first < end && w.at[2] == first && w.taps[1].end - w.taps[1].first == p->kernel[1];
+        if (!inside) {
+            window_back(p, plane, &w, i);
+            continue;
         }
+        size_t at = input_at(p, w.at, 0, 0, 0);
+        const real *dy = p->dy + plane * p->out_size + i;
+        real *dx = p->dx + plane * p->in_size + at;
+        if (p->params->kind == POOL_MAX)
+            max_row_back(p, x + at, dy, end - first, dx);
+        else
+            average_row_back(p, dy, end - first, dx);
+        i += end - first - 1;
+        w.at[2] = end - 1;
     }
 }
 
