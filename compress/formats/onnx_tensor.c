@@ -211,8 +211,12 @@ int onnx_tensor_read(struct pbwire *wire, struct pbwire_span message, struct are
     struct pbwire_field field;
     int more;
     while ((more = pbwire_next(&walk, &field, err)) > 0)
-        if (read_field(wire, &field, arena, &tensor, &seen, err) < 0)
-            return -1;
+        if (read_field(wire, &field, arena, &tensor, &seen, err) < 0) {
+            if (*tensor.name == '\0') /* not known, or not yet */
+                return -1;
+            err_context(err, "the tensor '%s'", tensor.name);
+            return err_at_tensor(err, tensor.name);
+        }
     if (more < 0)
         return -1;
     tensor.dtype = dtype_by_onnx(tensor.data_type);
