@@ -32,7 +32,7 @@
 #include <string.h>
 
 enum {
-    PANEL = 1 << 16, /* elements: 256 KiB, half of the smallest L2 in sight */
+    PANEL = 1 << 17, /* elements: 256 KiB, half of the smallest L2 in sight */
     LEAST_COLS = 64, /* fewer columns and BLAS packs more than it multiplies */
     MOST_COLS = 1024,
     ENOUGH_TILES = 8,
@@ -485,11 +485,8 @@ static bool is_whole(const struct work *w) {
            convolve_macs(w->c) / (w->c->batch * w->c->groups) > SMALL_MACS;
 }
 
-static void start_y(const struct work *w, size_t group, real *y, size_t cols) {
-    for (size_t m = 0; m < w->m; m++) {
-        real bias = w->bias ? w->bias[group * w->m + m] : 0;
-        fill(y + m * w->p, bias, cols);
-    }
+static const real *bias_of(const struct work *w, size_t group) {
+    return w->bias && !w->add ? w->bias + group * w->m : NULL;
 }
 
 static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
@@ -502,14 +499,12 @@ static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     real *panel = w->scratch + worker * w->panel, *y = w->y + y_offset(w, n, group) + win.p0;
     if (!w->pointwise)
         fill_panel(w->c, x, win, cols, panel);
-    bool over = !w->add && !w->bias;
-    if (!w->add && w->bias)
-        start_y(w, group, y, cols);
     gemm_tile(&(struct gemm){.m = w->m,
                              .n = cols,
                              .k = w->k,
                              .alpha = 1,
-                             .beta = over ? 0 : 1,
+                             .beta = w->add ? 1 : 0,
+                             .row_bias = bias_of(w, group),
                              .a = w->w + group * w->m * w->k,
                              .b = w->pointwise ? x + win.p0 : panel,
                              .c = y,
@@ -537,14 +532,12 @@ static int whole_y(const struct work *w, const struct convolve_run *run, struct 
         if (!w->pointwise &&
             loop_run(run->team, run->progress, pieces(w->k, one.rows), whole_tile, &one, err) < 0)
             return -1;
-        bool over = !w->add && !w->bias;
-        if (!w->add && w->bias)
-            start_y(w, group, y, w->p);
         if (gemm_run(&(struct gemm){.m = w->m,
                                     .n = w->p,
                                     .k = w->k,
                                     .alpha = 1,
-                                    .beta = over ? 0 : 1,
+                                    .beta = w->add ? 1 : 0,
+                                    .row_bias = bias_of(w, group),
                                     .a = w->w + group * w->m * w->k,
                                     .b = w->pointwise ? one.x : one.whole,
                                     .c = y,

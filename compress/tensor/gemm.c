@@ -3,10 +3,11 @@
  *
  * How C is cut. Every tile is one call of single-threaded OpenBLAS, which packs its own copy of A's
  * rows and B's columns: (m k + k n) copied for m n k multiplied, so tiles must be wide both ways,
- * and yet there must be several for each thread. Rows are cut first into TILE_ROWS, columns into
- * what makes a tile about TILE_MACS, not less than TILE_COLS_LEAST. Pieces of one dimension are
- * equal up to the unit, so no thread waits for a last thin one. Small products of a batch are taken
- * several at a time.
+ * and yet there must be several for each thread, of one size, so that nobody waits for a last one.
+ * Of the ways to cut that give tiles of a sensible size, the one is taken that four threads would
+ * end first with, copying and the kernel's rounding up of edges included. (Four, whatever the team:
+ * what is good for four is good for one and two, and the tiles must not depend on it.) Small
+ * products of a batch are taken several at a time.
  *
  * A product with one row or one column is a gemv; OpenBLAS's gemm is up to four times slower there.
  */
@@ -14,10 +15,12 @@
 
 #include "compress/base/loop.h"
 #include "compress/tensor/blas.h"
+#include "compress/tensor/vmath.h"
 
 #include <assert.h>
 #include <cblas.h>
 #include <limits.h>
+#include <stdint.h>
 
 #ifdef REAL_IS_DOUBLE
 #define BLAS_GEMM cblas_dgemm
@@ -27,19 +30,26 @@
 #define BLAS_GEMV cblas_sgemv
 #endif
 
-/* Measured on one core (Zen 5, OpenBLAS 0.3.21, SkylakeX kernels, k = 768): see the table of
- * tests/bench/bench_ops.c. A tile of 2^23 multiply-adds takes about 70 us, a hundred times what
- * handing it out costs, and packing costs it 5 %. Units are the kernel's register block, so that
- * only last pieces have edges.
- */
+/* Measured on one core (Zen 5, OpenBLAS 0.3.21, SkylakeX kernels): see the table of
+ * tests/bench/bench_ops.c. A tile of 2^19 multiply-adds takes about 5 us, ten times what handing it
+ * out costs; copying a number of A costs what six multiply-adds do, one of B (which is read across
+ * its rows, and seldom lies in the L2 cache) what sixteen do. Units are those of the kernel's
+ * register block, so that only last pieces have edges. */
 enum {
     TILE_ROWS = 384,
-    ROW_UNIT = 24,
-    TILE_COLS_LEAST = 192,
-    COL_UNIT = 64,
+    ROW_UNIT = 8,
+    COL_UNIT = 16,
+    TILE_COLS_LEAST = 48,
+    MOST_ROW_TILES = 8, /* beyond those that TILE_ROWS asks for */
+    PACKING_A = 6,
+    PACKING_B = 16,
+    WORKERS = 4,
+    GEMV_LEAST = 64,
     GEMV_ELEMENTS = 1 << 16, /* of the matrix: 256 KiB read */
 };
-#define TILE_MACS ((size_t)1 << 23)
+#define TILE_MACS ((size_t)3 << 23)
+#define TILE_MACS_LEAST ((size_t)1 << 19)
+#define BATCH_MACS ((size_t)1 << 22)
 
 struct grid {
     const struct gemm *g;
@@ -56,33 +66,63 @@ static size_t pieces(size_t len, size_t piece) {
     return len / piece + (len % piece != 0);
 }
 
-/* The length of equal pieces of at most about `most`, a multiple of unit. Few pieces are made an
- * even number, so that two threads end together. */
+/* The length of equal pieces of at most about `most`, a multiple of unit. */
 static size_t piece_len(size_t len, size_t most, size_t unit) {
     size_t count = pieces(len, most);
-    count += count > 1 && count < 8 && count % 2;
     return count <= 1 ? len : pieces(pieces(len, count), unit) * unit;
+}
+
+static void cut_vector(const struct gemm *g, struct grid *ret) {
+    size_t len = g->m == 1 ? g->n : g->m;
+    size_t most = GEMV_ELEMENTS / (g->k ? g->k : 1);
+    size_t piece = piece_len(len, most < GEMV_LEAST ? GEMV_LEAST : most, GEMV_LEAST);
+    ret->rows = g->m == 1 ? 1 : piece;
+    ret->cols = g->m == 1 ? piece : 1;
+}
+
+/* What WORKERS need for it, in multiply-adds by k. */
+static size_t makespan(const struct gemm *g, size_t rows, size_t cols) {
+    size_t tiles = pieces(g->m, rows) * pieces(g->n, cols);
+    size_t computed = pieces(rows, ROW_UNIT) * ROW_UNIT * (pieces(cols, COL_UNIT) * COL_UNIT);
+    return pieces(tiles, WORKERS) * (computed + PACKING_A * rows + PACKING_B * cols);
+}
+
+static void cut_matrix(const struct gemm *g, struct grid *ret) {
+    size_t k = g->k ? g->k : 1, least_rows = pieces(g->m, TILE_ROWS), best = SIZE_MAX;
+    for (size_t r = least_rows; r < least_rows + MOST_ROW_TILES; r++) {
+        size_t rows = piece_len(g->m, pieces(g->m, r), ROW_UNIT);
+        size_t few = pieces(g->n, TILE_MACS / rows / k + 1);
+        size_t many = rows * g->n * k / TILE_MACS_LEAST;
+        if (rows * g->n * k < TILE_MACS_LEAST && r > least_rows)
+            break;
+        many = least(many, pieces(g->n, TILE_COLS_LEAST));
+        for (size_t c = few; c == few || (c <= many && c < few + 2 * WORKERS); c++) {
+            size_t cols = piece_len(g->n, pieces(g->n, c), COL_UNIT);
+            size_t cost = makespan(g, rows, cols);
+            if (cost >= best)
+                continue;
+            best = cost;
+            ret->rows = rows;
+            ret->cols = cols;
+        }
+    }
 }
 
 static void cut(const struct gemm *g, struct grid *ret) {
     *ret = (struct grid){.g = g, .batches = g->batches ? g->batches : 1, .batches_a_tile = 1};
+    size_t macs = g->m * g->n * (g->k ? g->k : 1);
     if (g->m == 1 || g->n == 1) {
-        size_t len = g->m == 1 ? g->n : g->m;
-        size_t most = GEMV_ELEMENTS / (g->k ? g->k : 1);
-        size_t piece = piece_len(len, most < COL_UNIT ? COL_UNIT : most, COL_UNIT);
-        ret->rows = g->m == 1 ? 1 : piece;
-        ret->cols = g->m == 1 ? piece : 1;
+        cut_vector(g, ret);
+    } else if (ret->batches >= WORKERS && macs <= TILE_MACS) {
+        ret->rows = g->m;
+        ret->cols = g->n;
     } else {
-        ret->rows = piece_len(g->m, TILE_ROWS, ROW_UNIT);
-        size_t most = TILE_MACS / ret->rows / (g->k ? g->k : 1);
-        ret->cols = piece_len(g->n, most < TILE_COLS_LEAST ? TILE_COLS_LEAST : most, COL_UNIT);
+        cut_matrix(g, ret);
     }
     ret->row_tiles = pieces(g->m, ret->rows);
     ret->col_tiles = pieces(g->n, ret->cols);
-    if (ret->row_tiles * ret->col_tiles == 1) {
-        size_t macs = g->m * g->n * (g->k ? g->k : 1);
-        ret->batches_a_tile = macs >= TILE_MACS / 2 ? 1 : TILE_MACS / 2 / macs;
-    }
+    if (ret->row_tiles * ret->col_tiles == 1)
+        ret->batches_a_tile = macs >= BATCH_MACS ? 1 : BATCH_MACS / macs;
 }
 
 static void gemv(const struct gemm *g, bool one_row) {
@@ -103,6 +143,14 @@ static void gemv(const struct gemm *g, bool one_row) {
               matrix, (int)ld, x, (int)x_step, 1, g->c, (int)y_step);
 }
 
+static void add_bias(const struct gemm *g) {
+    for (size_t i = 0; i < g->m; i++)
+        if (g->n == 1)
+            g->c[i * g->ldc] += g->row_bias[i];
+        else
+            vmath_add_scalar(g->c + i * g->ldc, g->row_bias[i], g->n, g->c + i * g->ldc);
+}
+
 void gemm_tile(const struct gemm *g) {
     blas_facts(); /* sets BLAS to one thread: tiles are the team's */
     assert(g->batches <= 1 && g->m <= INT_MAX && g->n <= INT_MAX && g->k <= INT_MAX);
@@ -120,6 +168,8 @@ void gemm_tile(const struct gemm *g) {
                   g->b_transposed ? CblasTrans : CblasNoTrans, (int)g->m, (int)g->n, (int)g->k,
                   g->alpha, g->a, (int)g->lda, g->b, (int)g->ldb, g->beta, g->c, (int)g->ldc);
     }
+    if (g->row_bias)
+        add_bias(g);
 }
 
 static int run_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
@@ -134,6 +184,7 @@ static int run_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     tile.batches = 1;
     tile.m = least(grid->rows, g->m - row0);
     tile.n = least(grid->cols, g->n - col0);
+    tile.row_bias = g->row_bias ? g->row_bias + row0 : NULL;
     for (size_t i = first; i < last; i++) {
         tile.a = g->a + i * g->a_step + (g->a_transposed ? row0 : row0 * g->lda);
         tile.b = g->b + i * g->b_step + (g->b_transposed ? col0 * g->ldb : col0);

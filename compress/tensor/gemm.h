@@ -31,6 +31,7 @@ struct gemm {
      * product. C's must not overlap. */
     size_t batches;
     size_t a_step, b_step, c_step;
+    const real *row_bias; /* [m], added to every column of C at the end; NULL: none */
 };
 
 int gemm_run(const struct gemm *g, struct team *team, const struct progress *progress,
