@@ -9,6 +9,7 @@
 #include "compress/graph/arch.h"
 #include "compress/recipe/pipeline.h"
 #include "daemon/beside.h"
+#include "daemon/ctl_metrics.h"
 #include "daemon/ctl_out.h"
 #include "daemon/ctl_recipe.h"
 #include "daemon/ctl_verbs.h"
@@ -249,6 +250,24 @@ static void print_kinds(const struct report *r) {
     putchar('\n');
 }
 
+static void print_evaluation(const struct report *r) {
+    if (!r->after)
+        return;
+    putchar('\n');
+    ctl_metrics_head(stdout, "  ", r->evaluation_name, r->after->samples);
+    for (size_t id = 0; id < METRIC_COUNT; id++) {
+        const struct evaluation_metric *before = &r->before->metrics[id];
+        const struct evaluation_metric *after = &r->after->metrics[id];
+        if (after->present)
+            ctl_metrics_row(stdout, "  ", metric_at(id)->name, metric_at(id)->unit,
+                            before->present ? &before->value.value : NULL, after->value.value);
+    }
+    if (r->before->latency_runs && r->after->latency_runs)
+        ctl_metrics_row(stdout, "  ", "latency", "ms", &r->before->latency_ms[1],
+                        r->after->latency_ms[1]);
+    putchar('\n');
+}
+
 static void print_summary(const struct compressing *c) {
     const struct report *r = c->report;
     char in[32], out[32], a[32], b[32];
@@ -272,6 +291,7 @@ static void print_summary(const struct compressing *c) {
         digest_hex(&r->files[0].sha256, hex);
         printf("  sha256        %s\n", hex);
     }
+    print_evaluation(r);
     double seconds = 0;
     uint64_t peak = 0;
     for (size_t i = 0; i < r->stage_count; i++) {

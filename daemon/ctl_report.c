@@ -1,4 +1,5 @@
 /* report and log of a job: the report in short for people, whole under --json. */
+#include "daemon/ctl_metrics.h"
 #include "daemon/ctl_server.h"
 #include "daemon/ctl_verbs.h"
 
@@ -85,6 +86,53 @@ static void print_worst(const struct json_t *tensors) {
                number_at(worst[i], "sqnr_db"));
 }
 
+/* null stands for an infinite value. */
+static double metric_at_key(const struct json_t *metric, const char *key) {
+    double value = number_at(metric, key);
+    return isnan(value) ? INFINITY : value;
+}
+
+static int print_metric(void *ctx, const char *name, struct json_t *metric) {
+    (void)ctx;
+    double before = metric_at_key(metric, "before");
+    ctl_metrics_row(stdout, "", name, text_at(metric, "unit"),
+                    json_get(metric, "before") ? &before : NULL, metric_at_key(metric, "value"));
+    return 0;
+}
+
+/* Of the layers that a result has in common with the original. */
+static void print_worst_layer(const struct json_t *layers) {
+    const struct json_t *worst = NULL;
+    for (size_t i = 0; i < json_array_len(layers); i++) {
+        const struct json_t *layer = json_array_at(layers, i);
+        double sqnr = number_at(layer, "sqnr_db");
+        if (!isnan(sqnr) && (!worst || sqnr < number_at(worst, "sqnr_db")))
+            worst = layer;
+    }
+    if (worst)
+        printf("%-16s %29.1f dB at %s %s\n", "worst layer", number_at(worst, "sqnr_db"),
+               text_at(worst, "op_type"), text_at(worst, "node"));
+}
+
+static void print_evaluation(const struct json_t *report) {
+    const struct json_t *evaluation = json_get(report, "evaluation");
+    const struct json_t *before = json_get(evaluation, "before");
+    const struct json_t *after = json_get(evaluation, "after");
+    if (!after)
+        return;
+    putchar('\n');
+    ctl_metrics_head(stdout, "", json_text(json_get(evaluation, "dataset")),
+                     count_at(json_get(after, "protocol"), "samples"));
+    json_each(json_get(report, "metrics"), print_metric, NULL);
+    double ms = number_at(json_get(before, "latency"), "median_ms");
+    double after_ms = number_at(json_get(after, "latency"), "median_ms");
+    if (!isnan(ms) && !isnan(after_ms))
+        ctl_metrics_row(stdout, "", "latency", "ms", &ms, after_ms);
+    double macs = (double)count_at(before, "macs");
+    ctl_metrics_row(stdout, "", "MACs", "a sample", &macs, (double)count_at(after, "macs"));
+    print_worst_layer(json_get(after, "layers"));
+}
+
 static void print_rest(const struct json_t *report) {
     char text[32];
     struct json_t *stages = json_get(report, "stages"), *warnings = json_get(report, "warnings");
@@ -116,6 +164,7 @@ static void print_report(const struct json_t *report) {
     printf("compared     with the %s\n", text_at(report, "compared_with"));
     print_schemes(tensors);
     print_worst(tensors);
+    print_evaluation(report);
     print_rest(report);
 }
 

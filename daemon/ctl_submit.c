@@ -224,6 +224,7 @@ static int run_plan(const struct ctl_call *call) {
     int code = session_open(call, &session);
     if (code == CTL_DONE) {
         struct submit_options options = {.priority = -1,
+                                         .dataset = ctl_text(call, "dataset"),
                                          .requantize = ctl_flag(call, "requantize")};
         char *body = submit_body(&session, call->args[0], call->args[1], &options, &err);
         code = body ? session_json(&session, "POST", "/v1/plan", body, &plan, &text)
@@ -273,6 +274,10 @@ const struct ctl_verb ctl_submit = {
 };
 
 static const struct ctl_option plan_options[] = {
+    {.name = "dataset",
+     .kind = CTL_TEXT,
+     .value = "DATASET",
+     .doc = "What the job would calibrate and measure with."},
     {.name = "requantize", .kind = CTL_FLAG, .doc = "Accept a model that is already quantized."},
     CTL_SERVER_OPTIONS,
 };

@@ -156,6 +156,15 @@ static int conclude(struct session *session, const char *id) {
                term_bytes((uint64_t)bytes_out, out, sizeof out), ratio);
         if (json_number(json_get(summary, "worst_sqnr_db"), &sqnr))
             printf(", worst tensor %.1f dB", sqnr);
+        const struct json_t *quality = json_get(summary, "quality");
+        double value = 0, before = 0;
+        if (json_number(json_get(quality, "value"), &value)) {
+            const char *metric = json_text(json_get(quality, "metric"));
+            printf(", %s ", metric ? metric : "");
+            if (json_number(json_get(quality, "before"), &before))
+                printf("%.6g -> ", before);
+            printf("%.6g", value);
+        }
         const char *sha256 = json_text(json_get(json_get(job, "artifact"), "sha256"));
         printf(", verified\n  sha256 %s\n", sha256 ? sha256 : "");
     }

@@ -184,6 +184,10 @@ def slips_are_answered_with_what_was_meant(s):
             "for programs too")
     got, _, errors = tool(s, "submit", "my-llama", "int8", "--dataset", "digit")
     s.check(got == REFUSED and "there is no dataset digit" in errors, "a slip in its name", errors)
+    s.check("meant digits" in errors or "digits" in errors.replace("dataset digit\n", ""),
+            "is answered with what was meant", errors)
+    got, _, errors = tool(s, "plan", "my-llama", "int8", "--dataset", "digit")
+    s.check(got == REFUSED and "there is no dataset digit" in errors, "by a plan too", errors)
     with_data = json.loads(tool(s, "submit", "my-llama", "int8", "--dataset", "digits",
                                 "--json")[1])
     s.equal(with_data["dataset"], "digits", "a job is given it")
