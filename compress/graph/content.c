@@ -208,3 +208,29 @@ int content_shaped(const struct node *node, unsigned rank, const uint64_t *dims,
     return content_refuse(node, err, "makes another shape than %s, which the graph has room for",
                           array_describe(out, text, sizeof text));
 }
+
+/* ---- cutting ---- */
+
+int content_replace(struct node *node, size_t slot, const int64_t *values, size_t count,
+                    struct err *err) {
+    enum dtype dtype = node->in[slot]->type.dtype == DTYPE_I32 ? DTYPE_I32 : DTYPE_I64;
+    uint64_t dims[] = {count};
+    struct array *array = array_in_arena(node->graph->arena, dtype, 1, dims);
+    struct value *value;
+    if (!array)
+        return err_set(err, ERR_NO_MEMORY, "no memory for a constant");
+    for (size_t i = 0; i < count; i++)
+        if (dtype == DTYPE_I32)
+            ((int32_t *)array->data)[i] = (int32_t)values[i];
+        else
+            ((int64_t *)array->data)[i] = values[i];
+    if (graph_add_constant(node->graph, NULL, array, &value, err) < 0 ||
+        graph_set_input(node, slot, value, err) < 0)
+        return -1;
+    return graph_node_changed(node, err);
+}
+
+int content_set_int(struct node *node, const char *name, int64_t value, struct err *err) {
+    struct attr attr = {.name = name, .kind = ATTR_INT, .i = value};
+    return graph_set_attr(node, &attr, err);
+}

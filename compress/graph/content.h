@@ -59,4 +59,12 @@ int content_fits(const struct node *node, uint64_t elements, const struct array 
 int content_shaped(const struct node *node, unsigned rank, const uint64_t *dims,
                    const struct array *out, struct err *err);
 
+/* ---- cutting ---- */
+
+/* Gives input `slot` a constant of its own, a vector of its old type. */
+int content_replace(struct node *node, size_t slot, const int64_t *values, size_t count,
+                    struct err *err);
+/* Sets an integer attribute. */
+int content_set_int(struct node *node, const char *name, int64_t value, struct err *err);
+
 #endif

@@ -304,6 +304,24 @@ int graph_node_changed(struct node *node, struct err *err) {
     return look_up(node, err);
 }
 
+int graph_set_attr(struct node *node, const struct attr *attr, struct err *err) {
+    size_t i = 0;
+    while (i < node->attr_count && strcmp(node->attrs[i].name, attr->name) != 0)
+        i++;
+    if (i == node->attr_count) {
+        struct attr *attrs = ARENA_ARRAY(node->graph->arena, struct attr, node->attr_count + 1);
+        if (!attrs)
+            return no_memory(err);
+        if (node->attr_count)
+            memcpy(attrs, node->attrs, node->attr_count * sizeof *attrs);
+        node->attrs = attrs;
+        node->attr_count++;
+    }
+    node->attrs[i] = *attr;
+    node->attrs[i].origin.offset = node->attrs[i].origin.bytes = 0;
+    return graph_node_changed(node, err);
+}
+
 int graph_set_input(struct node *node, size_t slot, struct value *value, struct err *err) {
     assert(slot < node->in_count);
     unlink_use(node, slot);

@@ -210,6 +210,10 @@ size_t graph_remove_dead(struct graph *graph);
  * again. */
 int graph_node_changed(struct node *node, struct err *err);
 
+/* Gives the node an attribute, in place of the one of that name, and parses anew. Contents are
+ * borrowed for the graph's life. */
+int graph_set_attr(struct node *node, const struct attr *attr, struct err *err);
+
 /* Puts nodes in topological order (stable where it already is). ERR_BAD_MODEL naming a node of the
  * cycle. */
 int graph_sort(struct graph *graph, struct err *err);
