@@ -91,7 +91,7 @@ static void tie(struct dims *dims, const struct node *node, const struct relatio
     size_t a = slot_at(node, r->a), b = slot_at(node, r->b);
     for (uint32_t i = 0; i < dims->sizes[a]; i++) {
         uint64_t j = i / r->div;
-        j = (r->mod ? j % r->mod : j) + r->offset;
+        j = (r->mod ? j % r->mod : j) * r->mul + r->offset;
         if (j < dims->sizes[b])
             unite(dims, dims->first[a] + i, dims->first[b] + (uint32_t)j);
     }
@@ -202,7 +202,8 @@ static void settle_factored(struct tracing *t) {
                 !axis_is_fixed(dims, factor) && inner) {
                 chosen = f;
                 tie(dims, node,
-                    &(struct relation){.a = r->a, .b = r->factors[f], .div = inner, .mod = size});
+                    &(struct relation){
+                        .a = r->a, .b = r->factors[f], .div = inner, .mod = size, .mul = 1});
             }
         }
         for (unsigned f = 0; f < r->factor_count; f++)
@@ -210,6 +211,24 @@ static void settle_factored(struct tracing *t) {
                 fix_axis(dims, slot_at(node, r->factors[f]));
         if (chosen == r->factor_count)
             fix_axis(dims, whole);
+    }
+}
+
+/* An axis never loses its last index: one of size 1 is fixed from the start, so is in the end a
+ * unit that holds all of an axis. */
+static void fix_single(struct dims *dims) {
+    for (size_t slot = 0; slot < dims->graph->value_count * LIMIT_RANK; slot++)
+        if (dims->sizes[slot] == 1)
+            fix_axis(dims, slot);
+}
+
+static void fix_whole(struct dims *dims) {
+    for (size_t slot = 0; slot < dims->graph->value_count * LIMIT_RANK; slot++) {
+        uint32_t first = dims->first[slot], i = 1;
+        while (i < dims->sizes[slot] && find(dims, first + i) == find(dims, first))
+            i++;
+        if (dims->sizes[slot] && i >= dims->sizes[slot])
+            unite(dims, FIXED, first);
     }
 }
 
@@ -304,6 +323,7 @@ int dims_trace(const struct graph *graph, const struct fact *facts,
         return no_memory(err);
     if (number_elements(&t) < 0)
         return -1;
+    fix_single(dims);
     bool open_ends = options && options->open_ends;
     for (size_t i = 0; i < graph->input_count && !open_ends; i++)
         fix_value(dims, graph->inputs[i]);
@@ -314,6 +334,7 @@ int dims_trace(const struct graph *graph, const struct fact *facts,
             return -1;
     }
     settle_factored(&t);
+    fix_whole(dims);
     if (number_units(&t) < 0)
         return -1;
     *ret = dims;

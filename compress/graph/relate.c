@@ -27,7 +27,7 @@ static int add(struct relations *r, const struct relation *relation) {
 }
 
 static int tie(struct relations *r, struct axis a, struct axis b, uint64_t div, uint64_t mod,
-               uint64_t offset, bool contracted) {
+               uint64_t mul, uint64_t offset, bool contracted) {
     if (!is_there(r, a) || !is_there(r, b))
         return 0;
     return add(r, &(struct relation){.kind = RELATION_TIE,
@@ -36,24 +36,39 @@ static int tie(struct relations *r, struct axis a, struct axis b, uint64_t div, 
                                      .b = b,
                                      .div = div,
                                      .mod = mod,
+                                     .mul = mul,
                                      .offset = offset});
 }
 
 int relate_same(struct relations *r, struct axis a, struct axis b) {
-    return tie(r, a, b, 1, 0, 0, false);
+    return tie(r, a, b, 1, 0, 1, 0, false);
 }
 
 int relate_contracted(struct relations *r, struct axis a, struct axis b) {
-    return tie(r, a, b, 1, 0, 0, true);
+    return tie(r, a, b, 1, 0, 1, 0, true);
 }
 
 int relate_part(struct relations *r, struct axis part, struct axis whole, uint64_t offset) {
-    return tie(r, part, whole, 1, 0, offset, false);
+    return tie(r, part, whole, 1, 0, 1, offset, false);
 }
 
 int relate_mapped(struct relations *r, struct axis a, struct axis b, uint64_t div, uint64_t mod,
                   uint64_t offset) {
-    return tie(r, a, b, div, mod, offset, false);
+    return tie(r, a, b, div, mod, 1, offset, false);
+}
+
+int relate_contracted_groups(struct relations *r, struct axis a, struct axis b, uint64_t group) {
+    return tie(r, a, b, 1, group, 1, 0, true);
+}
+
+int relate_blocks(struct relations *r, struct axis a, uint64_t len, struct axis other,
+                  uint64_t other_len) {
+    if (len == 0 || other_len == 0)
+        return 0;
+    if (tie(r, a, a, len, 0, len, 0, false) < 0 ||
+        tie(r, other, other, other_len, 0, other_len, 0, false) < 0)
+        return -1;
+    return tie(r, a, other, len, 0, other_len, 0, false);
 }
 
 int relate_factored(struct relations *r, struct axis whole, const struct axis *factors,
@@ -69,6 +84,27 @@ int relate_fixed(struct relations *r, struct axis a) {
     if (!is_there(r, a))
         return 0;
     return add(r, &(struct relation){.kind = RELATION_FIXED, .a = a});
+}
+
+int relate_fixed_from(struct relations *r, struct axis a) {
+    for (; is_there(r, a); a.axis++)
+        if (relate_fixed(r, a) < 0)
+            return -1;
+    return 0;
+}
+
+int relate_axes(struct relations *r, struct axis a, struct axis b, unsigned count) {
+    for (; count > 0; count--, a.axis++, b.axis++)
+        if (relate_same(r, a, b) < 0)
+            return -1;
+    return 0;
+}
+
+int relate_same_or_one(struct relations *r, struct axis a, struct axis b) {
+    if (!is_there(r, a) || !is_there(r, b))
+        return 0;
+    return array_of(r, a)->dims[a.axis] == array_of(r, b)->dims[b.axis] ? relate_same(r, a, b)
+                                                                        : relate_fixed(r, a);
 }
 
 /* ---- ready-made ---- */
@@ -97,6 +133,61 @@ int relate_broadcast(struct relations *r, const struct op_run *shapes) {
         }
     }
     return 0;
+}
+
+int relate_nothing(struct relations *r, const struct op_run *shapes) {
+    for (size_t i = 0; i < shapes->node->in_count; i++)
+        if (relate_fixed_from(r, AXIS_IN(i, 0)) < 0)
+            return -1;
+    for (size_t i = 0; i < shapes->node->out_count; i++)
+        if (relate_fixed_from(r, AXIS_OUT(i, 0)) < 0)
+            return -1;
+    return 0;
+}
+
+int relate_matmul(struct relations *r, unsigned a, unsigned b, bool a_transposed,
+                  bool b_transposed) {
+    const struct op_run *shapes = r->shapes;
+    const unsigned slots[] = {a, b};
+    unsigned a_rank = shapes->in[a]->rank, b_rank = shapes->in[b]->rank;
+    unsigned y_rank = shapes->out[0]->rank;
+    bool row = a_rank == 1, column = b_rank == 1;
+    unsigned a_inner = row ? 0 : a_rank - (a_transposed ? 2 : 1);
+    unsigned b_inner = column ? 0 : b_rank - (b_transposed ? 1 : 2);
+    if (relate_contracted(r, AXIS_IN(a, a_inner), AXIS_IN(b, b_inner)) < 0)
+        return -1;
+    if (!row && relate_same(r, AXIS_IN(a, a_rank - (a_transposed ? 1 : 2)),
+                            AXIS_OUT(0, y_rank - (column ? 1 : 2))) < 0)
+        return -1;
+    if (!column &&
+        relate_same(r, AXIS_IN(b, b_rank - (b_transposed ? 2 : 1)), AXIS_OUT(0, y_rank - 1)) < 0)
+        return -1;
+    unsigned batches = y_rank - !row - !column;
+    for (size_t i = 0; i < 2; i++) {
+        unsigned rank = shapes->in[slots[i]]->rank, own = rank < 2 ? 0 : rank - 2;
+        for (unsigned d = 0; d < own; d++)
+            if (relate_same_or_one(r, AXIS_IN(slots[i], d), AXIS_OUT(0, batches - own + d)) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+int relate_convolution(struct relations *r, unsigned x, unsigned w, uint64_t groups) {
+    uint64_t of_group = r->shapes->in[w]->dims[1], outputs = r->shapes->in[w]->dims[0] / groups;
+    if (relate_same(r, AXIS_IN(x, 0), AXIS_OUT(0, 0)) < 0 ||
+        relate_same(r, AXIS_IN(w, 0), AXIS_OUT(0, 1)) < 0 ||
+        relate_fixed_from(r, AXIS_IN(x, 2)) < 0 || relate_fixed_from(r, AXIS_IN(w, 2)) < 0 ||
+        relate_fixed_from(r, AXIS_OUT(0, 2)) < 0)
+        return -1;
+    if (groups == 1)
+        return relate_contracted(r, AXIS_IN(x, 1), AXIS_IN(w, 1));
+    if (of_group == 1)
+        return relate_fixed(r, AXIS_IN(w, 1)) < 0
+                   ? -1
+                   : relate_mapped(r, AXIS_IN(w, 0), AXIS_IN(x, 1), outputs, 0, 0);
+    return relate_contracted_groups(r, AXIS_IN(x, 1), AXIS_IN(w, 1), of_group) < 0
+               ? -1
+               : relate_mapped(r, AXIS_IN(w, 0), AXIS_IN(w, 0), 1, outputs, 0);
 }
 
 /* A run of dimensions of one shape against a run of the other with the same product. One of the two
