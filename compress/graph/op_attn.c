@@ -26,7 +26,9 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/graph/content.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/gemm.h"
 #include "compress/tensor/vmath.h"
 
@@ -929,6 +931,162 @@ static uint64_t attn_macs(const struct op_run *shapes) {
            (job.width + job.value_width);
 }
 
+/* ---- axes: the query heads of a key head go with it; the size of heads may be cut where it has an
+ * axis of its own ---- */
+
+/* Where heads are, in an input or output of rank 3 or 4, and how many of its indices are one. */
+struct heads {
+    struct axis axis;
+    uint64_t len;
+};
+
+static struct heads heads_of(struct axis value, const struct array *x, uint64_t width) {
+    value.axis = x->rank == 4 ? 1 : 2;
+    return (struct heads){value, x->rank == 4 ? 1 : width};
+}
+
+static int relate_heads(struct relations *r, struct heads a, struct heads b, uint64_t times) {
+    return relate_blocks(r, a.axis, a.len * times, b.axis, b.len);
+}
+
+static int relate_mask(struct relations *r, const struct op_run *shapes, struct heads query) {
+    const struct attn_params *params = shapes->node->params;
+    const struct array *mask = input(shapes, params->mask);
+    for (unsigned d = 0; mask && d < mask->rank; d++) {
+        struct axis axis = AXIS_IN(params->mask, d);
+        unsigned at = 4 - mask->rank + d;
+        if (mask->dims[d] == 1 || at >= 2) {
+            if (relate_fixed(r, axis) < 0)
+                return -1;
+        } else if (at == 0) {
+            if (relate_same(r, axis, AXIS_IN(0, 0)) < 0)
+                return -1;
+        } else if (relate_heads(r, (struct heads){axis, 1}, query, 1) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int attn_dims(struct relations *r, const struct op_run *shapes) {
+    const struct attn_params *params = shapes->node->params;
+    struct attn_job job = attn_sizes(shapes);
+    if (job.groups == 0 || job.heads % job.groups || job.width == 0 || job.value_width == 0)
+        return relate_nothing(r, shapes);
+    uint64_t times = job.heads / job.groups;
+    struct heads query = heads_of(AXIS_IN(0, 0), shapes->in[0], job.width);
+    struct heads key = heads_of(AXIS_IN(1, 0), shapes->in[1], job.width);
+    struct heads value = heads_of(AXIS_IN(2, 0), shapes->in[2], job.value_width);
+    /* a value's batch and heads; its rows stay, and so do the parts of a head in rank 3 */
+    struct {
+        struct axis at;
+        const struct array *x;
+        struct heads like;
+        uint64_t times; /* heads of `like` to one of a key */
+        bool is_query, is_scores;
+    } all[] = {
+        {AXIS_IN(0, 0), shapes->in[0], query, times, true, false},
+        {AXIS_OUT(0, 0), output(shapes, 0),
+         output(shapes, 0) ? heads_of(AXIS_OUT(0, 0), shapes->out[0], job.value_width) : query,
+         times, true, false},
+        {AXIS_IN(1, 0), shapes->in[1], key, 1, false, false},
+        {AXIS_IN(2, 0), shapes->in[2], value, 1, false, false},
+        {AXIS_IN(params->past_key, 0),
+         input(shapes, params->past_key),
+         {AXIS_IN(params->past_key, 1), 1},
+         1,
+         false,
+         false},
+        {AXIS_IN(params->past_value, 0),
+         input(shapes, params->past_value),
+         {AXIS_IN(params->past_value, 1), 1},
+         1,
+         false,
+         false},
+        {AXIS_OUT(params->present_key, 0),
+         output(shapes, params->present_key),
+         {AXIS_OUT(params->present_key, 1), 1},
+         1,
+         false,
+         false},
+        {AXIS_OUT(params->present_value, 0),
+         output(shapes, params->present_value),
+         {AXIS_OUT(params->present_value, 1), 1},
+         1,
+         false,
+         false},
+        {AXIS_OUT(params->scores, 0),
+         output(shapes, params->scores),
+         {AXIS_OUT(params->scores, 1), 1},
+         times,
+         true,
+         true},
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (!all[i].x)
+            continue;
+        struct axis rows = all[i].at;
+        rows.axis = all[i].x->rank == 4 ? 2 : 1;
+        if (relate_same(r, all[i].at, AXIS_IN(0, 0)) < 0 || relate_fixed(r, rows) < 0 ||
+            relate_heads(r, all[i].like, key, all[i].times) < 0)
+            return -1;
+        rows.axis = 3;
+        if (all[i].is_scores && relate_fixed(r, rows) < 0)
+            return -1;
+    }
+    /* Sizes of heads. Values of rank 3 among others of rank 4 hold them where they cannot be cut.
+     */
+    bool key_open = shapes->in[0]->rank == 4 && shapes->in[1]->rank == 4;
+    bool value_open = shapes->in[2]->rank == 4 && shapes->in[0]->rank == 4;
+    struct axis ends[] = {AXIS_IN(0, 3), AXIS_IN(1, 3), AXIS_IN(params->past_key, 3),
+                          AXIS_OUT(params->present_key, 3)};
+    struct axis value_ends[] = {AXIS_IN(2, 3), AXIS_OUT(0, 3), AXIS_IN(params->past_value, 3),
+                                AXIS_OUT(params->present_value, 3)};
+    for (size_t i = 0; i < 4; i++)
+        if ((key_open ? relate_contracted(r, ends[i], ends[0]) : relate_fixed(r, ends[i])) < 0 ||
+            (value_open ? relate_same(r, value_ends[i], value_ends[0])
+                        : relate_fixed(r, value_ends[i])) < 0)
+            return -1;
+    return relate_mask(r, shapes, query);
+}
+
+/* Scores keep the scale that they had. */
+static int keep_scale(struct node *node, const struct op_run *before, const struct op_run *after,
+                      struct err *err) {
+    const struct attn_params *params = node->params;
+    struct attn_job had = attn_sizes(before);
+    if (params->scale != 0 || after->in[0]->rank != 4 || after->in[0]->dims[3] == had.width)
+        return 0;
+    return graph_set_attr(node,
+                          &(struct attr){.name = "scale",
+                                         .kind = ATTR_FLOAT,
+                                         .f = (float)(1 / sqrt((double)had.width))},
+                          err);
+}
+
+static uint64_t heads_left(const struct array *x, uint64_t width) {
+    return x->rank == 4 ? x->dims[1] : x->dims[2] / width;
+}
+
+static int attention_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                         struct err *err) {
+    const struct attn_params params = *(const struct attn_params *)node->params;
+    struct attn_job had = attn_sizes(before);
+    uint64_t heads = heads_left(after->in[0], had.width);
+    uint64_t groups = heads_left(after->in[1], had.width);
+    if (keep_scale(node, before, after, err) < 0)
+        return -1;
+    if (params.q_heads && content_set_int(node, "q_num_heads", (int64_t)heads, err) < 0)
+        return -1;
+    return params.kv_heads ? content_set_int(node, "kv_num_heads", (int64_t)groups, err) : 0;
+}
+
+static int mha_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                   struct err *err) {
+    struct attn_job had = attn_sizes(before);
+    return content_set_int(node, "num_heads", (int64_t)heads_left(after->in[0], had.width), err);
+}
+
 const struct op op_attention = {
     .op_type = "Attention",
     .domain = "",
@@ -945,6 +1103,8 @@ const struct op op_attention = {
     .backward = attn_backward,
     .scratch = attn_scratch,
     .macs = attn_macs,
+    .dims = attn_dims,
+    .cut = attention_cut,
     .tolerance = 1e-6,
     .doc = "softmax(scale Q K' + mask) V, head by head",
 };
@@ -965,6 +1125,8 @@ const struct op op_multi_head_attention = {
     .backward = attn_backward,
     .scratch = attn_scratch,
     .macs = attn_macs,
+    .dims = attn_dims,
+    .cut = mha_cut,
     .tolerance = 1e-6,
     .doc = "attention of separate projections, as ONNX Runtime's optimiser writes it",
 };

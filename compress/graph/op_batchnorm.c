@@ -18,6 +18,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/vmath.h"
 
 #include <inttypes.h>
@@ -289,6 +290,26 @@ static int batch_backward(const struct op_backward *back, struct err *err) {
                     &w, err);
 }
 
+static int batch_dims(struct relations *r, const struct op_run *shapes) {
+    const struct node *node = shapes->node;
+    const struct params *params = node->params;
+    const struct array *x = shapes->in[0];
+    if (x->rank < 2)
+        return relate_nothing(r, shapes);
+    for (unsigned d = 0; d < x->rank; d++)
+        if (relate_same(r, AXIS_IN(0, d), AXIS_OUT(0, d)) < 0 ||
+            (params->training && d != 1 && /* the batch's own statistics */
+             relate_fixed(r, AXIS_IN(0, d)) < 0))
+            return -1;
+    for (size_t i = 1; i < node->in_count; i++)
+        if (relate_same(r, AXIS_IN(i, 0), AXIS_IN(0, 1)) < 0)
+            return -1;
+    for (size_t i = 1; i < node->out_count; i++)
+        if (relate_same(r, AXIS_OUT(i, 0), AXIS_IN(0, 1)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_batch_normalization = {
     .op_type = "BatchNormalization",
     .domain = "",
@@ -303,6 +324,7 @@ const struct op op_batch_normalization = {
     .infer = batch_infer,
     .forward = batch_forward,
     .backward = batch_backward,
+    .dims = batch_dims,
     .tolerance = 1e-6,
     .doc = "channels to mean 0 and variance 1, by given statistics or the batch's own",
 };

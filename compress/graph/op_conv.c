@@ -4,7 +4,9 @@
  * One to three spatial axes. The work is convolve.c's.
  */
 #include "compress/base/arena.h"
+#include "compress/graph/content.h"
 #include "compress/graph/convolve.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/window.h"
 
 #include <inttypes.h>
@@ -155,6 +157,22 @@ static uint64_t conv_macs(const struct op_run *shapes) {
     return convolve_macs(&c);
 }
 
+static int conv_dims(struct relations *r, const struct op_run *shapes) {
+    const struct conv *params = shapes->node->params;
+    return relate_convolution(r, 0, 1, params->groups) < 0
+               ? -1
+               : relate_same(r, AXIS_IN(2, 0), AXIS_IN(1, 0));
+}
+
+/* Depthwise, groups go with their channels. */
+static int conv_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                    struct err *err) {
+    const struct conv *params = node->params;
+    if (params->groups == 1 || before->in[1]->dims[1] != 1)
+        return 0;
+    return content_set_int(node, "group", (int64_t)after->in[0]->dims[1], err);
+}
+
 const struct op op_conv = {
     .op_type = "Conv",
     .domain = "",
@@ -171,6 +189,8 @@ const struct op op_conv = {
     .backward = conv_backward,
     .scratch = conv_scratch,
     .macs = conv_macs,
+    .dims = conv_dims,
+    .cut = conv_cut,
     .tolerance = 1e-6,
     .doc = "convolution over one to three axes, grouped, strided, dilated",
 };

@@ -7,7 +7,9 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/graph/content.h"
 #include "compress/graph/convolve.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/window.h"
 
 #include <inttypes.h>
@@ -233,6 +235,36 @@ static uint64_t deconv_macs(const struct op_run *shapes) {
     return convolve_macs(&c);
 }
 
+/* w [groups * in, out of a group, ...]. One in and one out a group: groups go with their channels.
+ * Else the same position of every group goes. */
+static int deconv_dims(struct relations *r, const struct op_run *shapes) {
+    const struct deconv *params = shapes->node->params;
+    const struct array *w = shapes->in[1];
+    uint64_t inputs = w->dims[0] / params->groups, outputs = w->dims[1];
+    if (relate_same(r, AXIS_IN(0, 0), AXIS_OUT(0, 0)) < 0 ||
+        relate_same(r, AXIS_IN(2, 0), AXIS_OUT(0, 1)) < 0 ||
+        relate_fixed_from(r, AXIS_IN(0, 2)) < 0 || relate_fixed_from(r, AXIS_IN(1, 2)) < 0 ||
+        relate_fixed_from(r, AXIS_OUT(0, 2)) < 0)
+        return -1;
+    if (params->groups > 1 && inputs == 1)
+        return relate_same(r, AXIS_IN(0, 1), AXIS_IN(1, 0)) < 0 ||
+                       relate_fixed(r, AXIS_IN(1, 1)) < 0
+                   ? -1
+                   : relate_mapped(r, AXIS_OUT(0, 1), AXIS_IN(0, 1), outputs, 0, 0);
+    if (relate_contracted(r, AXIS_IN(0, 1), AXIS_IN(1, 0)) < 0 ||
+        relate_mapped(r, AXIS_OUT(0, 1), AXIS_IN(1, 1), 1, outputs, 0) < 0)
+        return -1;
+    return params->groups == 1 ? 0 : relate_mapped(r, AXIS_IN(0, 1), AXIS_IN(0, 1), 1, inputs, 0);
+}
+
+static int deconv_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                      struct err *err) {
+    const struct deconv *params = node->params;
+    if (params->groups == 1 || before->in[1]->dims[0] != params->groups)
+        return 0;
+    return content_set_int(node, "group", (int64_t)after->in[0]->dims[1], err);
+}
+
 const struct op op_conv_transpose = {
     .op_type = "ConvTranspose",
     .domain = "",
@@ -249,6 +281,8 @@ const struct op op_conv_transpose = {
     .backward = deconv_backward,
     .scratch = deconv_scratch,
     .macs = deconv_macs,
+    .dims = deconv_dims,
+    .cut = deconv_cut,
     .tolerance = 1e-6,
     .doc = "transposed convolution over one to three axes",
 };

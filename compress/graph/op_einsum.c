@@ -19,6 +19,7 @@
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
 #include "compress/graph/op_matmul.h"
+#include "compress/graph/relate.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -563,6 +564,39 @@ static uint64_t einsum_macs(const struct op_run *shapes) {
     return macs;
 }
 
+/* A label's axes go together, wherever they are; what the output does not have is summed. */
+static int einsum_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned ranks[MOST_TERMS];
+    struct labels labels;
+    struct axis first[LABELS];
+    bool seen[LABELS] = {false}, kept[LABELS] = {false};
+    for (size_t i = 0; i < shapes->node->in_count; i++)
+        ranks[i] = shapes->in[i]->rank;
+    if (label_axes(shapes->node, ranks, &labels, NULL) < 0)
+        return relate_nothing(r, shapes);
+    for (unsigned d = 0; d < labels.out_rank; d++) {
+        first[labels.out[d]] = AXIS_OUT(0, d);
+        seen[labels.out[d]] = kept[labels.out[d]] = shapes->out[0]->dims[d] != 1;
+    }
+    for (size_t i = 0; i < shapes->node->in_count; i++)
+        for (unsigned d = 0; d < labels.in_rank[i]; d++) {
+            uint8_t l = labels.in[i][d];
+            struct axis axis = AXIS_IN(i, d);
+            if (shapes->in[i]->dims[d] == 1) {
+                if (relate_fixed(r, axis) < 0)
+                    return -1;
+                continue;
+            }
+            if (!seen[l])
+                first[l] = axis;
+            seen[l] = true;
+            if ((kept[l] ? relate_same(r, axis, first[l]) : relate_contracted(r, axis, first[l])) <
+                0)
+                return -1;
+        }
+    return 0;
+}
+
 const struct op op_einsum = {
     .op_type = "Einsum",
     .domain = "",
@@ -579,6 +613,7 @@ const struct op op_einsum = {
     .backward = einsum_backward,
     .scratch = einsum_scratch,
     .macs = einsum_macs,
+    .dims = einsum_dims,
     .tolerance = 1e-6,
     .doc = "products and sums over named axes",
 };

@@ -12,6 +12,7 @@
 #include "compress/base/half.h"
 #include "compress/base/loop.h"
 #include "compress/graph/content.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 #include <math.h>
@@ -424,6 +425,18 @@ static int one_hot_forward(const struct op_run *run, struct err *err) {
     return 0;
 }
 
+static int one_hot_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned axis, rank = shapes->out[0]->rank;
+    if (op_axis(shapes->node, node_int(shapes->node, "axis", -1), rank, &axis, NULL) != 0 ||
+        relate_fixed_from(r, AXIS_IN(1, 0)) < 0 || relate_fixed_from(r, AXIS_IN(2, 0)) < 0 ||
+        relate_fixed(r, AXIS_OUT(0, axis)) < 0)
+        return -1;
+    for (unsigned i = 0, k = 0; i < rank; i++)
+        if (i != axis && relate_same(r, AXIS_IN(0, k++), AXIS_OUT(0, i)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_one_hot = {
     .op_type = "OneHot",
     .domain = "",
@@ -436,6 +449,7 @@ const struct op op_one_hot = {
     .flags = OP_ANY_TYPE,
     .infer = one_hot_infer,
     .forward = one_hot_forward,
+    .dims = one_hot_dims,
     .doc = "one value at an index, another elsewhere",
 };
 
@@ -521,6 +535,16 @@ static int trilu_backward(const struct op_backward *back, struct err *err) {
     return trilu_run(&back->run, &t, err);
 }
 
+/* Where an element of a matrix stands decides. */
+static int trilu_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned rank = shapes->in[0]->rank;
+    return relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), rank) < 0 ||
+                   relate_fixed_from(r, AXIS_IN(0, rank - 2)) < 0 ||
+                   relate_fixed_from(r, AXIS_IN(1, 0)) < 0
+               ? -1
+               : 0;
+}
+
 const struct op op_trilu = {
     .op_type = "Trilu",
     .domain = "",
@@ -534,6 +558,7 @@ const struct op op_trilu = {
     .infer = trilu_infer,
     .forward = trilu_forward,
     .backward = trilu_backward,
+    .dims = trilu_dims,
     .tolerance = 1e-9,
     .doc = "the upper or lower triangle of matrices",
 };

@@ -10,6 +10,7 @@
 #include "compress/base/loop.h"
 #include "compress/graph/content.h"
 #include "compress/graph/indices.h"
+#include "compress/graph/relate.h"
 
 #include <math.h>
 #include <string.h>
@@ -195,6 +196,17 @@ static int grid_forward(const struct op_run *run, struct err *err) {
                     &s, err);
 }
 
+static int grid_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned axes = shapes->in[0]->rank - 2;
+    return relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), 2) < 0 ||
+                   relate_fixed_from(r, AXIS_IN(0, 2)) < 0 ||
+                   relate_same(r, AXIS_IN(1, 0), AXIS_IN(0, 0)) < 0 ||
+                   relate_axes(r, AXIS_IN(1, 1), AXIS_OUT(0, 2), axes) < 0 ||
+                   relate_fixed(r, AXIS_IN(1, axes + 1)) < 0
+               ? -1
+               : 0;
+}
+
 const struct op op_grid_sample = {
     .op_type = "GridSample",
     .domain = "",
@@ -207,5 +219,6 @@ const struct op op_grid_sample = {
     .infer = grid_infer,
     .parse = grid_parse,
     .forward = grid_forward,
+    .dims = grid_dims,
     .doc = "interpolates at places that another value names",
 };

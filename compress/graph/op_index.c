@@ -11,6 +11,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/indices.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 #include <string.h>
@@ -139,6 +140,21 @@ static int gather_backward(const struct op_backward *back, struct err *err) {
                     err);
 }
 
+/* The gathered axis is fixed: indices are numbers of its elements. */
+static int gather_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0], *indices = shapes->in[1];
+    unsigned axis;
+    if (op_axis(shapes->node, node_int(shapes->node, "axis", 0), x->rank, &axis, NULL) != 0 ||
+        relate_fixed(r, AXIS_IN(0, axis)) < 0)
+        return -1;
+    return relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), axis) < 0 ||
+                   relate_axes(r, AXIS_IN(1, 0), AXIS_OUT(0, axis), indices->rank) < 0 ||
+                   relate_axes(r, AXIS_IN(0, axis + 1), AXIS_OUT(0, axis + indices->rank),
+                               x->rank - axis - 1) < 0
+               ? -1
+               : 0;
+}
+
 const struct op op_gather = {
     .op_type = "Gather",
     .domain = "",
@@ -152,6 +168,7 @@ const struct op op_gather = {
     .infer = gather_infer,
     .forward = gather_forward,
     .backward = gather_backward,
+    .dims = gather_dims,
     .tolerance = 1e-9,
     .doc = "slices at indices of an axis",
 };
@@ -297,6 +314,19 @@ static int gather_elements_backward(const struct op_backward *back, struct err *
     return elements_run(&back->run, &e, err);
 }
 
+static int gather_elements_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0];
+    unsigned axis;
+    if (op_axis(shapes->node, node_int(shapes->node, "axis", 0), x->rank, &axis, NULL) != 0 ||
+        relate_axes(r, AXIS_IN(1, 0), AXIS_OUT(0, 0), x->rank) < 0)
+        return -1;
+    for (unsigned d = 0; d < x->rank; d++) /* indices may cover less than all of x */
+        if ((d == axis ? relate_fixed(r, AXIS_IN(0, d))
+                       : relate_part(r, AXIS_IN(1, d), AXIS_IN(0, d), 0)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_gather_elements = {
     .op_type = "GatherElements",
     .domain = "",
@@ -310,6 +340,7 @@ const struct op op_gather_elements = {
     .infer = gather_elements_infer,
     .forward = gather_elements_forward,
     .backward = gather_elements_backward,
+    .dims = gather_elements_dims,
     .tolerance = 1e-9,
     .doc = "elements at indices of an axis",
 };
@@ -380,6 +411,21 @@ static int scatter_backward(const struct op_backward *back, struct err *err) {
     return elements_run(run, &collect, err);
 }
 
+/* An update that is left out would change the result: those of the axis stay. */
+static int scatter_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0];
+    unsigned axis;
+    if (op_axis(shapes->node, node_int(shapes->node, "axis", 0), x->rank, &axis, NULL) != 0 ||
+        relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), x->rank) < 0 ||
+        relate_axes(r, AXIS_IN(1, 0), AXIS_IN(2, 0), x->rank) < 0)
+        return -1;
+    for (unsigned d = 0; d < x->rank; d++)
+        if (d == axis ? relate_fixed(r, AXIS_IN(0, d)) < 0 || relate_fixed(r, AXIS_IN(1, d)) < 0
+                      : relate_part(r, AXIS_IN(1, d), AXIS_IN(0, d), 0) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_scatter = {
     .op_type = "Scatter",
     .domain = "",
@@ -395,6 +441,7 @@ const struct op op_scatter = {
     .forward = scatter_forward,
     .backward = scatter_backward,
     .scratch = scatter_scratch,
+    .dims = scatter_dims,
     .tolerance = 1e-9,
     .doc = "ScatterElements by its first name",
 };
@@ -414,6 +461,7 @@ const struct op op_scatter_elements = {
     .forward = scatter_forward,
     .backward = scatter_backward,
     .scratch = scatter_scratch,
+    .dims = scatter_dims,
     .tolerance = 1e-9,
     .doc = "puts, adds or multiplies elements at indices of an axis",
 };

@@ -10,6 +10,7 @@
  */
 #include "compress/base/loop.h"
 #include "compress/graph/indices.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 #include <string.h>
@@ -191,6 +192,20 @@ static int gather_backward(const struct op_backward *back, struct err *err) {
     return slices_run(&back->run, &s, err);
 }
 
+static int gather_nd_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0], *indices = shapes->in[1];
+    unsigned batch = (unsigned)node_int(shapes->node, "batch_dims", 0), rows = indices->rank - 1;
+    unsigned tuple = (unsigned)indices->dims[rows];
+    if (relate_axes(r, AXIS_IN(1, 0), AXIS_OUT(0, 0), rows) < 0 ||
+        relate_fixed(r, AXIS_IN(1, rows)) < 0 ||
+        relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), batch) < 0)
+        return -1;
+    for (unsigned d = batch; d < batch + tuple; d++)
+        if (relate_fixed(r, AXIS_IN(0, d)) < 0)
+            return -1;
+    return relate_axes(r, AXIS_IN(0, batch + tuple), AXIS_OUT(0, rows), x->rank - batch - tuple);
+}
+
 const struct op op_gather_nd = {
     .op_type = "GatherND",
     .domain = "",
@@ -204,6 +219,7 @@ const struct op op_gather_nd = {
     .infer = gather_infer,
     .forward = gather_forward,
     .backward = gather_backward,
+    .dims = gather_nd_dims,
     .tolerance = 1e-9,
     .doc = "slices at index tuples",
 };
@@ -274,6 +290,21 @@ static int scatter_backward(const struct op_backward *back, struct err *err) {
     return slices_run(run, &collect, err);
 }
 
+static int scatter_nd_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0], *indices = shapes->in[1];
+    unsigned rows = indices->rank - 1, tuple = (unsigned)indices->dims[rows];
+    if (relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), x->rank) < 0 ||
+        relate_fixed_from(r, AXIS_IN(1, 0)) < 0)
+        return -1;
+    for (unsigned d = 0; d < tuple; d++)
+        if (relate_fixed(r, AXIS_IN(0, d)) < 0)
+            return -1;
+    for (unsigned d = 0; d < rows; d++) /* an update that is left out would change the result */
+        if (relate_fixed(r, AXIS_IN(2, d)) < 0)
+            return -1;
+    return relate_axes(r, AXIS_IN(0, tuple), AXIS_IN(2, rows), x->rank - tuple);
+}
+
 const struct op op_scatter_nd = {
     .op_type = "ScatterND",
     .domain = "",
@@ -289,6 +320,7 @@ const struct op op_scatter_nd = {
     .forward = scatter_forward,
     .backward = scatter_backward,
     .scratch = scatter_scratch,
+    .dims = scatter_nd_dims,
     .tolerance = 1e-9,
     .doc = "puts, adds or multiplies slices at index tuples",
 };

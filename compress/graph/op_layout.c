@@ -10,6 +10,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/graph/content.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 #include <string.h>
@@ -104,6 +105,15 @@ static int transpose_backward(const struct op_backward *back, struct err *err) {
     return add_box(back, &box, err);
 }
 
+static int transpose_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned rank = shapes->in[0]->rank;
+    for (unsigned i = 0; i < rank; i++)
+        if (relate_same(r, AXIS_IN(0, transpose_axis(shapes->node->params, rank, i)),
+                        AXIS_OUT(0, i)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_transpose = {
     .op_type = "Transpose",
     .domain = "",
@@ -118,6 +128,7 @@ const struct op op_transpose = {
     .infer = transpose_infer,
     .forward = transpose_forward,
     .backward = transpose_backward,
+    .dims = transpose_dims,
     .tolerance = 1e-9,
     .doc = "permutes the axes",
 };
@@ -188,6 +199,37 @@ static int expand_backward(const struct op_backward *back, struct err *err) {
     return add_box(back, &box, err);
 }
 
+static int expand_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0], *y = shapes->out[0];
+    unsigned lead = y->rank - x->rank;
+    if (relate_fixed_from(r, AXIS_IN(1, 0)) < 0)
+        return -1;
+    for (unsigned i = 0; i < y->rank; i++)
+        if ((i < lead || x->dims[i - lead] != y->dims[i]
+                 ? relate_fixed(r, AXIS_OUT(0, i))
+                 : relate_same(r, AXIS_IN(0, i - lead), AXIS_OUT(0, i))) < 0)
+            return -1;
+    for (unsigned i = 0; i < x->rank; i++)
+        if (x->dims[i] != y->dims[i + lead] && relate_fixed(r, AXIS_IN(0, i)) < 0)
+            return -1;
+    return 0;
+}
+
+/* 1 keeps what the input has; only stretched axes, which are never cut, need their number. */
+static int expand_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                      struct err *err) {
+    const struct array *shape = node->in[1]->data;
+    int64_t to[LIMIT_RANK];
+    if (!shape) /* computed: follows, or refuses to be inferred */
+        return 0;
+    unsigned count = (unsigned)shape->elements, rank = before->out[0]->rank;
+    for (unsigned i = 0; i < count; i++) {
+        unsigned at = rank - count + i;
+        to[i] = before->out[0]->dims[at] == after->out[0]->dims[at] ? array_int(shape, i) : 1;
+    }
+    return content_replace(node, 1, to, count, err);
+}
+
 const struct op op_expand = {
     .op_type = "Expand",
     .domain = "",
@@ -201,6 +243,8 @@ const struct op op_expand = {
     .infer = expand_infer,
     .forward = expand_forward,
     .backward = expand_backward,
+    .dims = expand_dims,
+    .cut = expand_cut,
     .tolerance = 1e-9,
     .doc = "broadcasts to a shape",
 };
@@ -278,6 +322,16 @@ static int tile_backward(const struct op_backward *back, struct err *err) {
     return add_box(back, &box, err);
 }
 
+/* All copies of an element go with it. */
+static int tile_dims(struct relations *r, const struct op_run *shapes) {
+    if (relate_fixed_from(r, AXIS_IN(1, 0)) < 0)
+        return -1;
+    for (unsigned i = 0; i < shapes->in[0]->rank; i++)
+        if (relate_mapped(r, AXIS_OUT(0, i), AXIS_IN(0, i), 1, shapes->in[0]->dims[i], 0) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_tile = {
     .op_type = "Tile",
     .domain = "",
@@ -291,6 +345,7 @@ const struct op op_tile = {
     .infer = tile_infer,
     .forward = tile_forward,
     .backward = tile_backward,
+    .dims = tile_dims,
     .tolerance = 1e-9,
     .doc = "repeats along every axis",
 };
@@ -388,6 +443,24 @@ static int depth_to_space_backward(const struct op_backward *back, struct err *e
     return add_box(back, &box, err);
 }
 
+/* All b x b deep channels of a wide one go together. */
+static int blocks_dims(struct relations *r, const struct op_run *shapes, bool to_space) {
+    const struct blocks *p = shapes->node->params;
+    struct axis deep = to_space ? AXIS_IN(0, 1) : AXIS_OUT(0, 1);
+    struct axis wide = to_space ? AXIS_OUT(0, 1) : AXIS_IN(0, 1);
+    uint64_t square = (uint64_t)(p->side * p->side);
+    uint64_t channels = (to_space ? shapes->out[0] : shapes->in[0])->dims[1];
+    if (relate_same(r, AXIS_IN(0, 0), AXIS_OUT(0, 0)) < 0 ||
+        relate_fixed_from(r, AXIS_IN(0, 2)) < 0 || relate_fixed_from(r, AXIS_OUT(0, 2)) < 0)
+        return -1;
+    return p->depth_last ? relate_mapped(r, deep, wide, square, 0, 0)
+                         : relate_mapped(r, deep, wide, 1, channels, 0);
+}
+
+static int depth_to_space_dims(struct relations *r, const struct op_run *shapes) {
+    return blocks_dims(r, shapes, true);
+}
+
 const struct op op_depth_to_space = {
     .op_type = "DepthToSpace",
     .domain = "",
@@ -402,6 +475,7 @@ const struct op op_depth_to_space = {
     .infer = depth_to_space_infer,
     .forward = depth_to_space_forward,
     .backward = depth_to_space_backward,
+    .dims = depth_to_space_dims,
     .tolerance = 1e-9,
     .doc = "moves channels into blocks of pixels",
 };
@@ -424,6 +498,10 @@ static int space_to_depth_backward(const struct op_backward *back, struct err *e
     return add_box(back, &box, err);
 }
 
+static int space_to_depth_dims(struct relations *r, const struct op_run *shapes) {
+    return blocks_dims(r, shapes, false);
+}
+
 const struct op op_space_to_depth = {
     .op_type = "SpaceToDepth",
     .domain = "",
@@ -438,6 +516,7 @@ const struct op op_space_to_depth = {
     .infer = space_to_depth_infer,
     .forward = space_to_depth_forward,
     .backward = space_to_depth_backward,
+    .dims = space_to_depth_dims,
     .tolerance = 1e-9,
     .doc = "moves blocks of pixels into channels",
 };

@@ -10,6 +10,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -120,6 +121,15 @@ static int lp_backward(const struct op_backward *back, struct err *err) {
     return run_lp(&l, &back->run, err);
 }
 
+static int lp_dims(struct relations *r, const struct op_run *shapes) {
+    const struct lp *params = shapes->node->params;
+    unsigned rank = shapes->in[0]->rank;
+    unsigned axis = (unsigned)(params->axis < 0 ? params->axis + rank : params->axis);
+    return relate_elementwise(r, shapes) < 0
+               ? -1
+               : relate_contracted(r, AXIS_IN(0, axis), AXIS_IN(0, axis));
+}
+
 const struct op op_lp_normalization = {
     .op_type = "LpNormalization",
     .domain = "",
@@ -134,6 +144,7 @@ const struct op op_lp_normalization = {
     .infer = lp_infer,
     .forward = lp_forward,
     .backward = lp_backward,
+    .dims = lp_dims,
     .tolerance = 1e-6,
     .doc = "lines along an axis to a p-norm of 1",
 };
@@ -207,6 +218,11 @@ static int lrn_forward(const struct op_run *run, struct err *err) {
     return loop_run(run->team, run->progress, (size_t)x->dims[0] * s.channels, lrn_tile, &s, err);
 }
 
+/* A channel is divided by its neighbours: who they are must not change. */
+static int lrn_dims(struct relations *r, const struct op_run *shapes) {
+    return relate_elementwise(r, shapes) < 0 ? -1 : relate_fixed(r, AXIS_IN(0, 1));
+}
+
 const struct op op_lrn = {
     .op_type = "LRN",
     .domain = "",
@@ -219,6 +235,7 @@ const struct op op_lrn = {
     .parse = lrn_parse,
     .infer = lrn_infer,
     .forward = lrn_forward,
+    .dims = lrn_dims,
     .doc = "divided by what neighbouring channels hold",
 };
 
@@ -353,6 +370,18 @@ static int mvn_backward(const struct op_backward *back, struct err *err) {
     return loop_run(back->run.team, back->run.progress, s.kept_count, mvn_tile, &s, err);
 }
 
+static int mvn_dims(struct relations *r, const struct op_run *shapes) {
+    const struct mvn *params = shapes->node->params;
+    if (relate_elementwise(r, shapes) < 0)
+        return -1;
+    for (size_t i = 0; i < params->count; i++) {
+        int64_t axis = params->axes[i] + (params->axes[i] < 0 ? shapes->in[0]->rank : 0);
+        if (relate_contracted(r, AXIS_IN(0, axis), AXIS_IN(0, axis)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 const struct op op_mean_variance_normalization = {
     .op_type = "MeanVarianceNormalization",
     .domain = "",
@@ -367,6 +396,7 @@ const struct op op_mean_variance_normalization = {
     .infer = mvn_infer,
     .forward = mvn_forward,
     .backward = mvn_backward,
+    .dims = mvn_dims,
     .tolerance = 1e-6,
     .doc = "mean 0 and variance 1 over any axes",
 };

@@ -15,6 +15,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/gemm.h"
 
 #include <inttypes.h>
@@ -346,6 +347,11 @@ static uint64_t matmul_macs(const struct op_run *shapes) {
     return shapes->out[0]->elements * p.g.k;
 }
 
+static int matmul_dims(struct relations *r, const struct op_run *shapes) {
+    const struct matmul *params = matmul_params(shapes->node);
+    return relate_matmul(r, 0, 1, params->a_transposed, params->b_transposed);
+}
+
 const struct op op_matmul = {
     .op_type = "MatMul",
     .domain = "",
@@ -360,6 +366,7 @@ const struct op op_matmul = {
     .forward = matmul_forward,
     .backward = matmul_backward,
     .macs = matmul_macs,
+    .dims = matmul_dims,
     .tolerance = 1e-6,
     .doc = "product of matrices, over batches",
 };
@@ -379,6 +386,7 @@ const struct op op_fused_matmul = {
     .forward = matmul_forward,
     .backward = matmul_backward,
     .macs = matmul_macs,
+    .dims = matmul_dims,
     .tolerance = 1e-6,
     .doc = "product of matrices that may be stored transposed, times a number",
 };
@@ -583,6 +591,17 @@ static uint64_t gemm_macs(const struct op_run *shapes) {
     return (uint64_t)p.g.m * p.g.n * p.g.k;
 }
 
+static int gemm_dims(struct relations *r, const struct op_run *shapes) {
+    const struct gemm_params *params = shapes->node->params;
+    if (relate_matmul(r, 0, 1, params->a_transposed, params->b_transposed) < 0)
+        return -1;
+    const struct array *c = node_has(shapes->node, 2) ? shapes->in[2] : NULL;
+    for (unsigned d = 0; c && d < c->rank; d++)
+        if (relate_same_or_one(r, AXIS_IN(2, d), AXIS_OUT(0, 2 - c->rank + d)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_gemm = {
     .op_type = "Gemm",
     .domain = "",
@@ -598,6 +617,7 @@ const struct op op_gemm = {
     .forward = gemm_forward,
     .backward = gemm_backward,
     .macs = gemm_macs,
+    .dims = gemm_dims,
     .tolerance = 1e-6,
     .doc = "alpha a b + beta c of plain matrices, each stored either way",
 };

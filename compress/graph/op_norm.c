@@ -19,7 +19,9 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/graph/content.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/vmath.h"
 
 #include <inttypes.h>
@@ -317,6 +319,31 @@ static int rms_backward(const struct op_backward *back, struct err *err) {
     return backward(&r, back, err);
 }
 
+/* The statistics are over the normalised axes. */
+static int layer_dims(struct relations *r, const struct op_run *shapes) {
+    const struct node *node = shapes->node;
+    const struct norm *params = node->params;
+    const struct array *x = shapes->in[0];
+    unsigned axis = (unsigned)(params->axis < 0 ? params->axis + x->rank : params->axis);
+    for (unsigned d = 0; d < x->rank; d++)
+        if ((d < axis ? relate_same(r, AXIS_IN(0, d), AXIS_OUT(0, d))
+                      : relate_contracted(r, AXIS_IN(0, d), AXIS_OUT(0, d))) < 0)
+            return -1;
+    for (size_t i = 1; i < node->in_count; i++)
+        for (unsigned d = 0; shapes->in[i] && d < shapes->in[i]->rank; d++) {
+            unsigned behind = shapes->in[i]->rank - d;
+            if ((behind > x->rank - axis
+                     ? relate_fixed(r, AXIS_IN(i, d))
+                     : relate_same(r, AXIS_IN(i, d), AXIS_IN(0, x->rank - behind))) < 0)
+                return -1;
+        }
+    for (size_t i = 1; i < node->out_count; i++)
+        if (relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(i, 0), axis) < 0 ||
+            relate_fixed_from(r, AXIS_OUT(i, axis)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_layer_normalization = {
     .op_type = "LayerNormalization",
     .domain = "",
@@ -332,6 +359,7 @@ const struct op op_layer_normalization = {
     .forward = layer_forward,
     .backward = layer_backward,
     .scratch = layer_scratch,
+    .dims = layer_dims,
     .tolerance = 1e-6,
     .doc = "last axes to mean 0 and variance 1, scaled and shifted per element",
 };
@@ -351,6 +379,7 @@ const struct op op_rms_normalization = {
     .forward = rms_forward,
     .backward = rms_backward,
     .scratch = layer_scratch,
+    .dims = layer_dims,
     .tolerance = 1e-6,
     .doc = "last axes to mean square 1, scaled per element",
 };
@@ -371,6 +400,7 @@ const struct op op_simplified_layer_normalization = {
     .forward = rms_forward,
     .backward = rms_backward,
     .scratch = layer_scratch,
+    .dims = layer_dims,
     .tolerance = 1e-6,
     .doc = "RMSNormalization, as ONNX Runtime called it first",
 };
@@ -457,6 +487,31 @@ static int group_backward(const struct op_backward *back, struct err *err) {
     return backward(&r, back, err);
 }
 
+/* One channel a group: groups go with their channels. Else the same position of every group goes,
+ * and the statistics change. */
+static int group_dims(struct relations *r, const struct op_run *shapes) {
+    const struct norm *params = shapes->node->params;
+    uint64_t channels = shapes->in[0]->dims[1];
+    uint64_t of_group = params->groups ? channels / params->groups : 1;
+    bool per_group = scale_per_group(shapes->node) && of_group != 1;
+    if (relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), 2) < 0 ||
+        relate_fixed_from(r, AXIS_IN(0, 2)) < 0 || relate_fixed_from(r, AXIS_OUT(0, 2)) < 0)
+        return -1;
+    for (size_t i = 1; i < 3; i++)
+        if ((per_group ? relate_fixed(r, AXIS_IN(i, 0))
+                       : relate_same(r, AXIS_IN(i, 0), AXIS_IN(0, 1))) < 0)
+            return -1;
+    return of_group == 1 ? 0 : relate_contracted_groups(r, AXIS_IN(0, 1), AXIS_IN(0, 1), of_group);
+}
+
+static int group_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                     struct err *err) {
+    const struct norm *params = node->params;
+    if (params->groups == 0 || before->in[0]->dims[1] != params->groups)
+        return 0;
+    return content_set_int(node, "num_groups", (int64_t)after->in[0]->dims[1], err);
+}
+
 const struct op op_group_normalization = {
     .op_type = "GroupNormalization",
     .domain = "",
@@ -472,6 +527,8 @@ const struct op op_group_normalization = {
     .forward = group_forward,
     .backward = group_backward,
     .scratch = group_scratch,
+    .dims = group_dims,
+    .cut = group_cut,
     .tolerance = 1e-6,
     .doc = "groups of channels to mean 0 and variance 1, scaled and shifted per channel",
 };
@@ -491,6 +548,8 @@ const struct op op_instance_normalization = {
     .forward = group_forward,
     .backward = group_backward,
     .scratch = group_scratch,
+    .dims = group_dims,
+    .cut = group_cut,
     .tolerance = 1e-6,
     .doc = "each channel of each sample to mean 0 and variance 1, scaled and shifted",
 };

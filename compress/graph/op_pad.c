@@ -11,6 +11,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/content.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 #include <string.h>
@@ -317,6 +318,29 @@ static int pad_backward(const struct op_backward *back, struct err *err) {
     return p.dx ? strided_add(&box, p.dy, p.dx, run->team, run->progress, err) : 0;
 }
 
+/* Axes that are not padded may be cut. */
+static int pad_dims(struct relations *r, const struct op_run *shapes) {
+    const struct node *node = shapes->node;
+    struct dim before[LIMIT_RANK], after[LIMIT_RANK];
+    bool known = true;
+    for (size_t i = 1; i < node->in_count; i++) {
+        known = known && (i == VALUE || !shapes->in[i] || shapes->in[i]->data);
+        if (relate_fixed_from(r, AXIS_IN(i, 0)) < 0)
+            return -1;
+    }
+    if (!known ||
+        read_pads(node, NULL, shapes->in, shapes->in[0]->rank, before, after, &known, NULL) != 0 ||
+        !known)
+        return relate_nothing(r, shapes);
+    for (unsigned d = 0; d < shapes->in[0]->rank; d++)
+        if ((before[d].size == 0 && after[d].size == 0
+                 ? relate_same(r, AXIS_IN(0, d), AXIS_OUT(0, d))
+             : relate_fixed(r, AXIS_IN(0, d)) < 0 ? -1
+                                                  : relate_fixed(r, AXIS_OUT(0, d))) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_pad = {
     .op_type = "Pad",
     .domain = "",
@@ -331,6 +355,7 @@ const struct op op_pad = {
     .infer = pad_infer,
     .forward = pad_forward,
     .backward = pad_backward,
+    .dims = pad_dims,
     .tolerance = 1e-9,
     .doc = "more elements around, constant or mirrored",
 };

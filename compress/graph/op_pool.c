@@ -12,6 +12,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/window.h"
 #include "compress/tensor/taps.h"
 #include "compress/tensor/vmath.h"
@@ -539,6 +540,19 @@ static int pool_backward(const struct op_backward *back, struct err *err) {
                     backward_tile, &p, err);
 }
 
+/* ---- axes ---- */
+
+static int pool_dims(struct relations *r, const struct op_run *shapes) {
+    /* The second output counts in a flattened input of this size. */
+    if (shapes->node->out_count > 1 && shapes->out[1])
+        return relate_nothing(r, shapes);
+    return relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), 2) < 0 ||
+                   relate_fixed_from(r, AXIS_IN(0, 2)) < 0 ||
+                   relate_fixed_from(r, AXIS_OUT(0, 2)) < 0
+               ? -1
+               : 0;
+}
+
 /* ---- rows ---- */
 
 #define POOL_ROW(row, type, outputs, parser, text) \
@@ -557,6 +571,7 @@ static int pool_backward(const struct op_backward *back, struct err *err) {
         .forward = pool_forward,                   \
         .backward = pool_backward,                 \
         .scratch = pool_scratch,                   \
+        .dims = pool_dims,                         \
         .tolerance = 1e-6,                         \
         .doc = text,                               \
     }

@@ -18,7 +18,9 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/graph/content.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/window.h"
 #include "compress/tensor/gemm.h"
 
@@ -388,6 +390,28 @@ static uint64_t matmul_macs(const struct op_run *shapes) {
     return shapes->out[0]->elements * a->dims[a->rank - 1];
 }
 
+/* Zero points and scales, one or one each, of rows or columns of the product. */
+static int matmul_sides(struct relations *r, unsigned a, unsigned b, const unsigned *of_a,
+                        const unsigned *of_b, size_t count) {
+    const struct array *left = r->shapes->in[a], *right = r->shapes->in[b];
+    if (relate_matmul(r, a, b, false, false) < 0)
+        return -1;
+    for (size_t i = 0; i < count; i++) {
+        if ((left->rank < 2
+                 ? relate_fixed_from(r, AXIS_IN(of_a[i], 0))
+                 : relate_same_or_one(r, AXIS_IN(of_a[i], 0), AXIS_IN(a, left->rank - 2))) < 0 ||
+            (right->rank < 2
+                 ? relate_fixed_from(r, AXIS_IN(of_b[i], 0))
+                 : relate_same_or_one(r, AXIS_IN(of_b[i], 0), AXIS_IN(b, right->rank - 1))) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int matmul_integer_dims(struct relations *r, const struct op_run *shapes) {
+    return matmul_sides(r, 0, 1, (const unsigned[]){2}, (const unsigned[]){3}, 1);
+}
+
 const struct op op_matmul_integer = {
     .op_type = "MatMulInteger",
     .domain = "",
@@ -401,8 +425,15 @@ const struct op op_matmul_integer = {
     .forward = matmul_integer_forward,
     .scratch = integer_scratch,
     .macs = matmul_macs,
+    .dims = matmul_integer_dims,
     .doc = "matrix product of 8-bit integers, in 32 bits",
 };
+
+static int qlinear_matmul_dims(struct relations *r, const struct op_run *shapes) {
+    if (relate_fixed_from(r, AXIS_IN(6, 0)) < 0 || relate_fixed_from(r, AXIS_IN(7, 0)) < 0)
+        return -1;
+    return matmul_sides(r, 0, 3, (const unsigned[]){1, 2}, (const unsigned[]){4, 5}, 2);
+}
 
 const struct op op_qlinear_matmul = {
     .op_type = "QLinearMatMul",
@@ -417,6 +448,7 @@ const struct op op_qlinear_matmul = {
     .forward = qlinear_matmul_forward,
     .scratch = integer_scratch,
     .macs = matmul_macs,
+    .dims = qlinear_matmul_dims,
     .doc = "matrix product of quantized values, quantized",
 };
 
@@ -685,6 +717,28 @@ static uint64_t qconv_macs(const struct op_run *shapes) {
     return shapes->out[0]->elements * job.channels * job.kernel[0] * job.kernel[1] * job.kernel[2];
 }
 
+static int conv_integer_dims(struct relations *r, const struct op_run *shapes) {
+    const struct qconv_params *params = shapes->node->params;
+    return relate_convolution(r, 0, 1, params->groups) < 0 ||
+                   relate_fixed_from(r, AXIS_IN(2, 0)) < 0 ||
+                   relate_same_or_one(r, AXIS_IN(3, 0), AXIS_IN(1, 0)) < 0
+               ? -1
+               : 0;
+}
+
+static int qconv_cut(struct node *node, unsigned w, const struct op_run *before,
+                     const struct op_run *after, struct err *err) {
+    const struct qconv_params *params = node->params;
+    if (params->groups == 1 || before->in[w]->dims[1] != 1)
+        return 0;
+    return content_set_int(node, "group", (int64_t)after->in[0]->dims[1], err);
+}
+
+static int conv_integer_cut(struct node *node, const struct op_run *before,
+                            const struct op_run *after, struct err *err) {
+    return qconv_cut(node, 1, before, after, err);
+}
+
 const struct op op_conv_integer = {
     .op_type = "ConvInteger",
     .domain = "",
@@ -699,8 +753,29 @@ const struct op op_conv_integer = {
     .forward = conv_integer_forward,
     .scratch = integer_scratch,
     .macs = qconv_macs,
+    .dims = conv_integer_dims,
+    .cut = conv_integer_cut,
     .doc = "convolution of 8-bit integers, in 32 bits",
 };
+
+static int qlinear_conv_dims(struct relations *r, const struct op_run *shapes) {
+    const struct qconv_params *params = shapes->node->params;
+    const unsigned one[] = {1, 2, 6, 7}, each[] = {4, 5, 8};
+    if (relate_convolution(r, 0, 3, params->groups) < 0)
+        return -1;
+    for (size_t i = 0; i < sizeof one / sizeof *one; i++)
+        if (relate_fixed_from(r, AXIS_IN(one[i], 0)) < 0)
+            return -1;
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++)
+        if (relate_same_or_one(r, AXIS_IN(each[i], 0), AXIS_IN(3, 0)) < 0)
+            return -1;
+    return 0;
+}
+
+static int qlinear_conv_cut(struct node *node, const struct op_run *before,
+                            const struct op_run *after, struct err *err) {
+    return qconv_cut(node, 3, before, after, err);
+}
 
 const struct op op_qlinear_conv = {
     .op_type = "QLinearConv",
@@ -716,6 +791,8 @@ const struct op op_qlinear_conv = {
     .forward = qlinear_conv_forward,
     .scratch = integer_scratch,
     .macs = qconv_macs,
+    .dims = qlinear_conv_dims,
+    .cut = qlinear_conv_cut,
     .doc = "convolution of quantized values, quantized",
 };
 
@@ -904,6 +981,35 @@ static uint64_t nbits_macs(const struct op_run *shapes) {
     return shapes->in[0]->elements * p->n;
 }
 
+/* Columns may be cut; K lies in blocks. Scales and zero points may be flat. */
+static int nbits_dims(struct relations *r, const struct op_run *shapes) {
+    const struct nbits_params *p = shapes->node->params;
+    const struct array *a = shapes->in[0];
+    struct axis column = AXIS_IN(1, 0);
+    if (relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), a->rank - 1) < 0 ||
+        relate_fixed(r, AXIS_IN(0, a->rank - 1)) < 0 || relate_fixed_from(r, AXIS_IN(1, 1)) < 0 ||
+        relate_fixed_from(r, AXIS_IN(4, 0)) < 0 ||
+        relate_same(r, column, AXIS_OUT(0, a->rank - 1)) < 0 ||
+        relate_same(r, AXIS_IN(5, 0), column) < 0)
+        return -1;
+    if (shapes->in[1]->dims[0] != p->n)
+        return relate_nothing(r, shapes);
+    for (size_t i = 2; i < 4; i++) {
+        const struct array *side = node_has(shapes->node, i) ? shapes->in[i] : NULL;
+        if (!side || side->rank == 0)
+            continue;
+        if (relate_mapped(r, AXIS_IN(i, 0), column, side->dims[0] / p->n, 0, 0) < 0 ||
+            relate_fixed_from(r, AXIS_IN(i, 1)) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int nbits_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                     struct err *err) {
+    return content_set_int(node, "N", (int64_t)after->in[1]->dims[0], err);
+}
+
 const struct op op_matmul_nbits = {
     .op_type = "MatMulNBits",
     .domain = "com.microsoft",
@@ -918,5 +1024,7 @@ const struct op op_matmul_nbits = {
     .forward = nbits_forward,
     .scratch = nbits_scratch,
     .macs = nbits_macs,
+    .dims = nbits_dims,
+    .cut = nbits_cut,
     .doc = "matrix product with weights of 4 or 8 bits",
 };

@@ -14,6 +14,7 @@
 #include "compress/base/half.h"
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 
 #include <inttypes.h>
 
@@ -399,6 +400,22 @@ static int dequantize_forward(const struct op_run *run, struct err *err) {
     return loop_run(run->team, run->progress, tiles(job.x), dequantize_tile, &job, err);
 }
 
+/* Scales along an axis go with it; blocks of it are not cut. */
+static int quant_dims(struct relations *r, const struct op_run *shapes) {
+    const struct quant_params *params = shapes->node->params;
+    const struct array *x = shapes->in[0], *scale = shapes->in[1];
+    unsigned axis = (unsigned)(params->axis < 0 ? params->axis + x->rank : params->axis);
+    if (relate_elementwise(r, shapes) < 0)
+        return -1;
+    for (size_t i = 1; i < shapes->node->in_count; i++)
+        for (unsigned d = 0; shapes->in[i] && d < shapes->in[i]->rank; d++)
+            if ((scale->elements == 1 || (params->block && d == axis)
+                     ? relate_fixed(r, AXIS_IN(i, d))
+                     : relate_same(r, AXIS_IN(i, d), AXIS_IN(0, params->block ? d : axis))) < 0)
+                return -1;
+    return params->block ? relate_fixed(r, AXIS_IN(0, axis)) : 0;
+}
+
 const struct op op_quantize_linear = {
     .op_type = "QuantizeLinear",
     .domain = "",
@@ -412,6 +429,7 @@ const struct op op_quantize_linear = {
     .parse = quant_parse,
     .infer = quantize_infer,
     .forward = quantize_forward,
+    .dims = quant_dims,
     .doc = "numbers to small integers or FP8, by scale and zero point",
 };
 
@@ -428,6 +446,7 @@ const struct op op_dequantize_linear = {
     .parse = quant_parse,
     .infer = dequantize_infer,
     .forward = dequantize_forward,
+    .dims = quant_dims,
     .doc = "small integers or FP8 back to numbers",
 };
 
@@ -519,6 +538,15 @@ static uint64_t dynamic_scratch(const struct op_run *shapes, bool backward, unsi
     return tiles(shapes->in[0]) * sizeof(struct range);
 }
 
+/* The range is taken over all of x. */
+static int dynamic_dims(struct relations *r, const struct op_run *shapes) {
+    for (unsigned d = 0; d < shapes->in[0]->rank; d++)
+        if (relate_contracted(r, AXIS_IN(0, d), shapes->out[0] ? AXIS_OUT(0, d) : AXIS_IN(0, d)) <
+            0)
+            return -1;
+    return 0;
+}
+
 const struct op op_dynamic_quantize_linear = {
     .op_type = "DynamicQuantizeLinear",
     .domain = "",
@@ -531,5 +559,6 @@ const struct op op_dynamic_quantize_linear = {
     .infer = dynamic_infer,
     .forward = dynamic_forward,
     .scratch = dynamic_scratch,
+    .dims = dynamic_dims,
     .doc = "numbers to u8 by their own range",
 };

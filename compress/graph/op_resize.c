@@ -14,6 +14,7 @@
 #include "compress/base/arena.h"
 #include "compress/graph/content.h"
 #include "compress/graph/indices.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/resample.h"
 #include "compress/graph/strided.h"
 
@@ -471,6 +472,39 @@ static int resize_backward(const struct op_backward *back, struct err *err) {
     return 0;
 }
 
+/* ---- axes: those that stay as they are may be cut ---- */
+
+static int resize_dims(struct relations *r, const struct op_run *shapes) {
+    const struct resize *p = shapes->node->params;
+    const struct array *x = shapes->in[0], *y = shapes->out[0];
+    if (p->how.coordinates == RESAMPLE_TF_CROP || p->policy != POLICY_STRETCH)
+        return relate_nothing(r, shapes);
+    for (size_t i = 1; i < shapes->node->in_count; i++)
+        if (relate_fixed_from(r, AXIS_IN(i, 0)) < 0)
+            return -1;
+    for (unsigned d = 0; d < x->rank; d++)
+        if ((x->dims[d] == y->dims[d]             ? relate_same(r, AXIS_IN(0, d), AXIS_OUT(0, d))
+             : relate_fixed(r, AXIS_IN(0, d)) < 0 ? -1
+                                                  : relate_fixed(r, AXIS_OUT(0, d))) < 0)
+            return -1;
+    return 0;
+}
+
+static int resize_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                      struct err *err) {
+    const struct resize *p = node->params;
+    unsigned axes[LIMIT_RANK];
+    int64_t sizes[LIMIT_RANK];
+    size_t count;
+    if (!p->sizes_slot || !node_has(node, p->sizes_slot) || !node->in[p->sizes_slot]->data)
+        return 0;
+    if (resolve_axes(node, before->in[0]->rank, axes, &count, err) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        sizes[i] = (int64_t)after->out[0]->dims[axes[i]];
+    return content_replace(node, p->sizes_slot, sizes, count, err);
+}
+
 const struct op op_resize = {
     .op_type = "Resize",
     .domain = "",
@@ -486,6 +520,8 @@ const struct op op_resize = {
     .forward = resize_forward,
     .backward = resize_backward,
     .scratch = resize_scratch,
+    .dims = resize_dims,
+    .cut = resize_cut,
     .tolerance = 1e-6,
     .doc = "resamples by scales or to sizes: nearest, linear, cubic",
 };
@@ -505,6 +541,8 @@ const struct op op_upsample = {
     .forward = resize_forward,
     .backward = resize_backward,
     .scratch = resize_scratch,
+    .dims = resize_dims,
+    .cut = resize_cut,
     .tolerance = 1e-6,
     .doc = "Resize by its first name",
 };

@@ -23,6 +23,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/gemm.h"
 #include "compress/tensor/vmath.h"
 
@@ -601,6 +602,34 @@ static uint64_t rnn_macs(const struct op_run *shapes) {
     return (uint64_t)projected_elements(&job) * (job.inputs + job.hidden);
 }
 
+/* Inputs and the batch may be cut. The hidden size stays: it is laid out once per gate in W, R and
+ * the biases, and hidden_size would have to follow; nothing outside asks for it. */
+static int rnn_dims(struct relations *r, const struct op_run *shapes) {
+    const struct rnn_params *p = shapes->node->params;
+    unsigned batch = p->batch_first ? 0 : 1;
+    if (relate_contracted(r, AXIS_IN(0, 2), AXIS_IN(1, 2)) < 0 ||
+        relate_fixed(r, AXIS_IN(1, 0)) < 0 || relate_fixed(r, AXIS_IN(1, 1)) < 0 ||
+        relate_fixed_from(r, AXIS_IN(2, 0)) < 0 || relate_fixed_from(r, AXIS_IN(3, 0)) < 0 ||
+        relate_fixed_from(r, AXIS_IN(7, 0)) < 0 ||
+        relate_same(r, AXIS_IN(4, 0), AXIS_IN(0, batch)) < 0 ||
+        relate_fixed(r, AXIS_IN(0, 1 - batch)) < 0)
+        return -1;
+    for (unsigned d = 0; d < 3; d++)
+        for (size_t i = 5; i < 7; i++)
+            if ((d == batch ? relate_same(r, AXIS_IN(i, d), AXIS_IN(0, batch))
+                            : relate_fixed(r, AXIS_IN(i, d))) < 0)
+                return -1;
+    for (size_t i = 0; i < shapes->node->out_count; i++)
+        for (unsigned d = 0; d < 4; d++)
+            if ((d == (p->batch_first ? 0
+                       : i == 0       ? 2U
+                                      : 1U)
+                     ? relate_same(r, AXIS_OUT(i, d), AXIS_IN(0, batch))
+                     : relate_fixed(r, AXIS_OUT(i, d))) < 0)
+                return -1;
+    return 0;
+}
+
 const struct op op_lstm = {
     .op_type = "LSTM",
     .domain = "",
@@ -615,6 +644,7 @@ const struct op op_lstm = {
     .forward = rnn_forward,
     .scratch = rnn_scratch,
     .macs = rnn_macs,
+    .dims = rnn_dims,
     .doc = "long short-term memory",
 };
 
@@ -632,6 +662,7 @@ const struct op op_gru = {
     .forward = rnn_forward,
     .scratch = rnn_scratch,
     .macs = rnn_macs,
+    .dims = rnn_dims,
     .doc = "gated recurrent unit",
 };
 
@@ -649,5 +680,6 @@ const struct op op_rnn = {
     .forward = rnn_forward,
     .scratch = rnn_scratch,
     .macs = rnn_macs,
+    .dims = rnn_dims,
     .doc = "a recurrent layer of one gate",
 };

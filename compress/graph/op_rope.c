@@ -16,7 +16,9 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/graph/content.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -278,6 +280,50 @@ static int rope_backward(const struct op_backward *back, struct err *err) {
     return rope_run(&back->run, &job, err);
 }
 
+static uint64_t rope_width(const struct op_run *shapes) {
+    const struct rope_params *p = shapes->node->params;
+    const struct array *x = shapes->in[0], *cos = shapes->in[p->cos];
+    uint64_t last = x->dims[x->rank - 1];
+    return x->rank == 4 ? last : p->heads ? last / p->heads : 2 * cos->dims[cos->rank - 1];
+}
+
+/* Whole heads go: pairs of a head's numbers turn by angles of their own. */
+static int rope_dims(struct relations *r, const struct op_run *shapes) {
+    const struct rope_params *p = shapes->node->params;
+    const struct array *x = shapes->in[0];
+    const struct array *cos = shapes->in[p->cos];
+    const struct array *positions =
+        node_has(shapes->node, p->positions) ? shapes->in[p->positions] : NULL;
+    uint64_t width = rope_width(shapes);
+    if (relate_elementwise(r, shapes) < 0 || relate_fixed(r, AXIS_IN(0, x->rank - 2)) < 0)
+        return -1;
+    if (x->rank == 4 ? relate_fixed(r, AXIS_IN(0, 3)) < 0
+                     : relate_blocks(r, AXIS_IN(0, 2), width, AXIS_IN(0, 2), width) < 0)
+        return -1;
+    for (size_t i = 0; i < 2; i++) {
+        size_t slot = i ? p->sin : p->cos;
+        if (cos->rank == 3 && relate_same(r, AXIS_IN(slot, 0), AXIS_IN(0, 0)) < 0)
+            return -1;
+        if (relate_fixed_from(r, AXIS_IN(slot, cos->rank == 3)) < 0)
+            return -1;
+    }
+    if (positions && positions->rank == 2 &&
+        relate_same(r, AXIS_IN(p->positions, 0), AXIS_IN(0, 0)) < 0)
+        return -1;
+    return positions ? relate_fixed_from(r, AXIS_IN(p->positions, positions->rank == 2)) : 0;
+}
+
+static int rope_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                    struct err *err) {
+    const struct rope_params *p = node->params;
+    const struct array *x = after->in[0];
+    if (!p->heads)
+        return 0;
+    return content_set_int(node, "num_heads",
+                           (int64_t)(x->rank == 4 ? x->dims[1] : x->dims[2] / rope_width(before)),
+                           err);
+}
+
 const struct op op_rotary_embedding = {
     .op_type = "RotaryEmbedding",
     .domain = "",
@@ -292,6 +338,8 @@ const struct op op_rotary_embedding = {
     .infer = rope_infer,
     .forward = rope_forward,
     .backward = rope_backward,
+    .dims = rope_dims,
+    .cut = rope_cut,
     .tolerance = 1e-7,
     .doc = "pairs of numbers turned by their position",
 };
@@ -310,6 +358,8 @@ const struct op op_rotary_embedding_ms = {
     .infer = rope_infer,
     .forward = rope_forward,
     .backward = rope_backward,
+    .dims = rope_dims,
+    .cut = rope_cut,
     .tolerance = 1e-7,
     .doc = "the same as ONNX Runtime had it before ONNX",
 };

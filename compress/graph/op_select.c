@@ -7,6 +7,7 @@
  *                    lengths[b] of every batch element in reverse
  */
 #include "compress/graph/indices.h"
+#include "compress/graph/relate.h"
 
 #include <string.h>
 
@@ -87,6 +88,21 @@ static int compress_backward(const struct op_backward *back, struct err *err) {
     return compress_rows(&back->run, array_real(back->dout[0]), array_real(back->din[0]), err);
 }
 
+static int compress_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0];
+    unsigned axis;
+    if (compress_flat(shapes->node))
+        return relate_nothing(r, shapes);
+    if (op_axis(shapes->node, node_int(shapes->node, "axis", 0), x->rank, &axis, NULL) != 0 ||
+        relate_fixed_from(r, AXIS_IN(1, 0)) < 0)
+        return -1;
+    for (unsigned d = 0; d < x->rank; d++)
+        if ((d == axis ? relate_fixed(r, AXIS_IN(0, d)) < 0 ? -1 : relate_fixed(r, AXIS_OUT(0, d))
+                       : relate_same(r, AXIS_IN(0, d), AXIS_OUT(0, d))) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_compress = {
     .op_type = "Compress",
     .domain = "",
@@ -100,6 +116,7 @@ const struct op op_compress = {
     .infer = compress_infer,
     .forward = compress_forward,
     .backward = compress_backward,
+    .dims = compress_dims,
     .tolerance = 1e-9,
     .doc = "elements of an axis where a condition holds",
 };
@@ -227,6 +244,15 @@ static int reverse_backward(const struct op_backward *back, struct err *err) {
     return reverse_rows(&back->run, array_real(back->dout[0]), array_real(back->din[0]), err);
 }
 
+static int reverse_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned batch = (unsigned)node_int(shapes->node, "batch_axis", 1);
+    return relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(0, 0), shapes->in[0]->rank) < 0 ||
+                   relate_same(r, AXIS_IN(1, 0), AXIS_IN(0, batch)) < 0 ||
+                   relate_fixed(r, AXIS_IN(0, 1 - batch)) < 0
+               ? -1
+               : 0;
+}
+
 const struct op op_reverse_sequence = {
     .op_type = "ReverseSequence",
     .domain = "",
@@ -241,6 +267,7 @@ const struct op op_reverse_sequence = {
     .infer = reverse_infer,
     .forward = reverse_forward,
     .backward = reverse_backward,
+    .dims = reverse_dims,
     .tolerance = 1e-9,
     .doc = "reverses the beginning of every sequence",
 };

@@ -8,6 +8,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/graph/content.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 /* ---- what all of the first group do: y's bytes are x's; dx += dy ---- */
@@ -142,6 +143,47 @@ static int reshape_infer(struct op_infer *infer, struct err *err) {
     return 0;
 }
 
+static int reshape_dims(struct relations *r, const struct op_run *shapes) {
+    return relate_fixed_from(r, AXIS_IN(1, 0)) < 0
+               ? -1
+               : relate_reshaped(r, shapes->in[0], shapes->out[0]);
+}
+
+/* A constant target states sizes; one that is computed may follow by itself, or hold sizes that
+ * were written down. It becomes a constant that states no more than it must: 0 keeps a dimension,
+ * -1 is one that nothing else tells. */
+static int reshape_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                       struct err *err) {
+    const struct reshape *p = node->params;
+    const struct array *x = after->in[0], *from = before->in[0], *to = before->out[0],
+                       *y = after->out[0];
+    bool constant = node->in[1]->data != NULL, hole = false;
+    int64_t shape[LIMIT_RANK];
+    for (unsigned i = 0; i < y->rank; i++) {
+        bool changed = y->dims[i] != to->dims[i];
+        shape[i] = (int64_t)y->dims[i];
+        if (constant && array_int(node->in[1]->data, i) <= 0) {
+            shape[i] = array_int(node->in[1]->data, i);
+            continue;
+        }
+        if (constant || changed || y->dims[i] == 1)
+            continue;
+        if (!p->allowzero && i < x->rank && from->dims[i] == to->dims[i] &&
+            x->dims[i] == y->dims[i]) {
+            shape[i] = 0;
+        } else if (!hole) {
+            shape[i] = -1;
+            hole = true;
+        } else {
+            return err_set(err, ERR_UNSUPPORTED,
+                           "%s: its shape is computed, and more than one dimension of it is not "
+                           "known",
+                           node->name);
+        }
+    }
+    return content_replace(node, 1, shape, y->rank, err);
+}
+
 const struct op op_reshape = {
     .op_type = "Reshape",
     .domain = "",
@@ -156,6 +198,8 @@ const struct op op_reshape = {
     .infer = reshape_infer,
     .forward = same_forward,
     .backward = same_backward,
+    .dims = reshape_dims,
+    .cut = reshape_cut,
     .tolerance = 1e-9,
     .doc = "another shape of the same size; 0 keeps a dimension, -1 is what remains",
 };
@@ -185,6 +229,10 @@ static int flatten_infer(struct op_infer *infer, struct err *err) {
     return 0;
 }
 
+static int same_dims(struct relations *r, const struct op_run *shapes) {
+    return relate_reshaped(r, shapes->in[0], shapes->out[0]);
+}
+
 const struct op op_flatten = {
     .op_type = "Flatten",
     .domain = "",
@@ -198,6 +246,7 @@ const struct op op_flatten = {
     .infer = flatten_infer,
     .forward = same_forward,
     .backward = same_backward,
+    .dims = same_dims,
     .tolerance = 1e-9,
     .doc = "two dimensions: those before an axis, and the rest",
 };
@@ -315,6 +364,17 @@ static int unsqueeze_infer(struct op_infer *infer, struct err *err) {
     return 0;
 }
 
+static int squeeze_dims(struct relations *r, const struct op_run *shapes) {
+    const int64_t *axes;
+    size_t count;
+    /* Without axes, one that is cut down to 1 would vanish too. */
+    if (!node_has(shapes->node, 1) && !node_ints(shapes->node, "axes", &axes, &count))
+        return relate_nothing(r, shapes);
+    return relate_fixed_from(r, AXIS_IN(1, 0)) < 0
+               ? -1
+               : relate_reshaped(r, shapes->in[0], shapes->out[0]);
+}
+
 const struct op op_squeeze = {
     .op_type = "Squeeze",
     .domain = "",
@@ -328,6 +388,7 @@ const struct op op_squeeze = {
     .infer = squeeze_infer,
     .forward = same_forward,
     .backward = same_backward,
+    .dims = squeeze_dims,
     .tolerance = 1e-9,
     .doc = "drops dimensions of 1",
 };
@@ -345,6 +406,7 @@ const struct op op_unsqueeze = {
     .infer = unsqueeze_infer,
     .forward = same_forward,
     .backward = same_backward,
+    .dims = squeeze_dims,
     .tolerance = 1e-9,
     .doc = "puts in dimensions of 1",
 };
@@ -372,6 +434,7 @@ const struct op op_identity = {
     .infer = identity_infer,
     .forward = same_forward,
     .backward = same_backward,
+    .dims = relate_elementwise,
     .tolerance = 1e-9,
     .doc = "the input",
 };
@@ -412,6 +475,15 @@ static int dropout_forward(const struct op_run *run, struct err *err) {
                         run->progress, err);
 }
 
+static int dropout_dims(struct relations *r, const struct op_run *shapes) {
+    if (relate_fixed_from(r, AXIS_IN(1, 0)) < 0 || relate_fixed_from(r, AXIS_IN(2, 0)) < 0)
+        return -1;
+    for (size_t i = 0; i < shapes->node->out_count; i++)
+        if (relate_axes(r, AXIS_IN(0, 0), AXIS_OUT(i, 0), shapes->in[0]->rank) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_dropout = {
     .op_type = "Dropout",
     .domain = "",
@@ -425,6 +497,7 @@ const struct op op_dropout = {
     .infer = dropout_infer,
     .forward = dropout_forward,
     .backward = same_backward,
+    .dims = dropout_dims,
     .tolerance = 1e-9,
     .doc = "the input: nothing is dropped outside training",
 };
@@ -473,6 +546,14 @@ static int shape_forward(const struct op_run *run, struct err *err) {
     return 0;
 }
 
+/* Every axis may be cut, and is then told as it is. */
+static int shape_dims(struct relations *r, const struct op_run *shapes) {
+    for (unsigned d = 0; d < shapes->in[0]->rank; d++)
+        if (relate_contracted(r, AXIS_IN(0, d), AXIS_IN(0, d)) < 0)
+            return -1;
+    return relate_fixed_from(r, AXIS_OUT(0, 0));
+}
+
 const struct op op_shape = {
     .op_type = "Shape",
     .domain = "",
@@ -485,6 +566,7 @@ const struct op op_shape = {
     .flags = OP_ANY_TYPE,
     .infer = shape_infer,
     .forward = shape_forward,
+    .dims = shape_dims,
     .doc = "the dimensions as numbers",
 };
 
@@ -519,5 +601,6 @@ const struct op op_size = {
     .flags = OP_ANY_TYPE,
     .infer = size_infer,
     .forward = size_forward,
+    .dims = shape_dims,
     .doc = "the number of elements",
 };

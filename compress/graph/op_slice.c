@@ -9,6 +9,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/graph/content.h"
+#include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
 /* ---- Slice: starts, ends, axes are attributes before version 10, then inputs, steps too ---- */
@@ -214,6 +215,86 @@ static int slice_backward(const struct op_backward *back, struct err *err) {
                        back->run.progress, err);
 }
 
+/* The part of every axis that is taken. False when it is not known. */
+static bool slice_parts(const struct op_run *shapes, int64_t *ret_start, int64_t *ret_step) {
+    const struct array *x = shapes->in[0];
+    struct cut cuts[LIMIT_RANK];
+    for (size_t i = 1; shapes->node->version >= 10 && i < shapes->node->in_count; i++)
+        if (shapes->in[i] && !shapes->in[i]->data)
+            return false;
+    if (slice_cuts(shapes->node, NULL, shapes->in, x->rank, cuts, NULL) != 0)
+        return false;
+    for (unsigned i = 0; i < x->rank; i++) {
+        int64_t count;
+        if (cuts[i].cut && !cuts[i].known)
+            return false;
+        slice_range(&cuts[i], (int64_t)x->dims[i], &ret_start[i], &ret_step[i], &count);
+    }
+    return true;
+}
+
+/* A part at either end may lose elements: how many tells where it begins. One in the middle could
+ * not say what was lost before and what behind it. */
+static int slice_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *x = shapes->in[0], *y = shapes->out[0];
+    int64_t start[LIMIT_RANK], step[LIMIT_RANK];
+    if (!slice_parts(shapes, start, step))
+        return relate_nothing(r, shapes);
+    for (size_t i = 1; i < shapes->node->in_count; i++)
+        if (relate_fixed_from(r, AXIS_IN(i, 0)) < 0)
+            return -1;
+    for (unsigned d = 0; d < x->rank; d++) {
+        bool ends = start[d] == 0 || (uint64_t)start[d] + y->dims[d] == x->dims[d];
+        if ((step[d] == 1 && ends
+                 ? relate_part(r, AXIS_OUT(0, d), AXIS_IN(0, d), (uint64_t)start[d])
+             : relate_fixed(r, AXIS_IN(0, d)) < 0 ? -1
+                                                  : relate_fixed(r, AXIS_OUT(0, d))) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int slice_set(struct node *node, const char *name, size_t slot, const int64_t *values,
+                     size_t count, struct err *err) {
+    if (node->version >= 10)
+        return content_replace(node, slot, values, count, err);
+    int64_t *ints = ARENA_ARRAY(node->graph->arena, int64_t, count + 1);
+    if (!ints)
+        return err_set(err, ERR_NO_MEMORY, "no memory for an attribute");
+    memcpy(ints, values, count * sizeof *values);
+    return graph_set_attr(
+        node, &(struct attr){.name = name, .kind = ATTR_INTS, .count = count, .ints = ints}, err);
+}
+
+static int slice_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                     struct err *err) {
+    const struct array *x = before->in[0];
+    struct dim starts[LIMIT_RANK], ends[LIMIT_RANK], axes[LIMIT_RANK];
+    size_t count = 0, end_count = 0, axis_count = 0;
+    int64_t first[LIMIT_RANK], last[LIMIT_RANK], start[LIMIT_RANK], step[LIMIT_RANK];
+    if (!slice_parts(before, start, step) ||
+        !slice_list(node, NULL, before->in, STARTS, starts, &count) ||
+        !slice_list(node, NULL, before->in, ENDS, ends, &end_count))
+        return 0; /* nothing was related */
+    bool has_axes =
+        slice_given(node, AXES) && slice_list(node, NULL, before->in, AXES, axes, &axis_count);
+    for (size_t i = 0; i < count; i++) {
+        unsigned axis = (unsigned)i;
+        if (has_axes && op_axis(node, axes[i].size, x->rank, &axis, err) != 0)
+            return -1;
+        first[i] = starts[i].size;
+        last[i] = ends[i].size;
+        if (x->dims[axis] == after->in[0]->dims[axis])
+            continue;
+        uint64_t left = after->out[0]->dims[axis], of = after->in[0]->dims[axis];
+        first[i] = start[axis] == 0 ? 0 : (int64_t)(of - left);
+        last[i] = first[i] + (int64_t)left;
+    }
+    return slice_set(node, "starts", STARTS, first, count, err) < 0
+               ? -1
+               : slice_set(node, "ends", ENDS, last, count, err);
+}
+
 const struct op op_slice = {
     .op_type = "Slice",
     .domain = "",
@@ -227,6 +308,8 @@ const struct op op_slice = {
     .infer = slice_infer,
     .forward = slice_forward,
     .backward = slice_backward,
+    .dims = slice_dims,
+    .cut = slice_cut,
     .tolerance = 1e-9,
     .doc = "every step-th element from start to end",
 };
@@ -386,6 +469,56 @@ static int split_backward(const struct op_backward *back, struct err *err) {
     return split_parts(&back->run, back->dout, array_real(back->din[0]), err);
 }
 
+/* Equal parts stay equal: they lose the same positions. */
+static int split_dims(struct relations *r, const struct op_run *shapes) {
+    const struct node *node = shapes->node;
+    const struct array *x = shapes->in[0];
+    unsigned axis;
+    uint64_t offset = 0;
+    bool equal = !split_given(node), all = true;
+    if (op_axis(node, node_int(node, "axis", 0), x->rank, &axis, NULL) != 0 ||
+        relate_fixed_from(r, AXIS_IN(1, 0)) < 0)
+        return -1;
+    for (size_t i = 0; i < node->out_count; i++)
+        all = all && shapes->out[i];
+    bool fixed = !all || (equal && x->dims[axis] % node->out_count != 0);
+    if (fixed && relate_fixed(r, AXIS_IN(0, axis)) < 0)
+        return -1;
+    for (size_t i = 0; i < node->out_count; i++) {
+        for (unsigned d = 0; d < x->rank; d++)
+            if (d != axis && relate_same(r, AXIS_IN(0, d), AXIS_OUT(i, d)) < 0)
+                return -1;
+        if ((fixed ? relate_fixed(r, AXIS_OUT(i, axis))
+                   : relate_part(r, AXIS_OUT(i, axis), AXIS_IN(0, axis), offset)) < 0 ||
+            (equal && !fixed && relate_same(r, AXIS_OUT(0, axis), AXIS_OUT(i, axis)) < 0))
+            return -1;
+        offset += shapes->out[i] ? shapes->out[i]->dims[axis] : 0;
+    }
+    return 0;
+}
+
+static int split_cut(struct node *node, const struct op_run *before, const struct op_run *after,
+                     struct err *err) {
+    const struct array *x = before->in[0];
+    unsigned axis;
+    if (op_axis(node, node_int(node, "axis", 0), x->rank, &axis, err) != 0)
+        return -1;
+    if (!split_given(node) || x->dims[axis] == after->in[0]->dims[axis])
+        return 0;
+    int64_t *sizes = ARENA_ARRAY(node->graph->arena, int64_t, node->out_count);
+    if (!sizes)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the sizes of parts");
+    for (size_t i = 0; i < node->out_count; i++)
+        sizes[i] = (int64_t)after->out[i]->dims[axis];
+    return node->version >= 13 ? content_replace(node, 1, sizes, node->out_count, err)
+                               : graph_set_attr(node,
+                                                &(struct attr){.name = "split",
+                                                               .kind = ATTR_INTS,
+                                                               .count = node->out_count,
+                                                               .ints = sizes},
+                                                err);
+}
+
 const struct op op_split = {
     .op_type = "Split",
     .domain = "",
@@ -399,6 +532,8 @@ const struct op op_split = {
     .infer = split_infer,
     .forward = split_forward,
     .backward = split_backward,
+    .dims = split_dims,
+    .cut = split_cut,
     .tolerance = 1e-9,
     .doc = "parts along an axis",
 };
@@ -490,6 +625,21 @@ static int concat_backward(const struct op_backward *back, struct err *err) {
     return concat_parts(&back->run, back->dout[0], back->din, err);
 }
 
+static int concat_dims(struct relations *r, const struct op_run *shapes) {
+    const struct array *y = shapes->out[0];
+    unsigned axis;
+    uint64_t offset = 0;
+    if (op_axis(shapes->node, node_int(shapes->node, "axis", 1), y->rank, &axis, NULL) != 0)
+        return -1;
+    for (size_t i = 0; i < shapes->node->in_count; i++) {
+        for (unsigned d = 0; d < y->rank; d++)
+            if (relate_part(r, AXIS_IN(i, d), AXIS_OUT(0, d), d == axis ? offset : 0) < 0)
+                return -1;
+        offset += shapes->in[i]->dims[axis];
+    }
+    return 0;
+}
+
 const struct op op_concat = {
     .op_type = "Concat",
     .domain = "",
@@ -503,6 +653,7 @@ const struct op op_concat = {
     .infer = concat_infer,
     .forward = concat_forward,
     .backward = concat_backward,
+    .dims = concat_dims,
     .tolerance = 1e-9,
     .doc = "joins along an axis",
 };

@@ -13,6 +13,7 @@
  */
 #include "compress/base/loop.h"
 #include "compress/graph/op.h"
+#include "compress/graph/relate.h"
 #include "compress/tensor/taps.h"
 #include "compress/tensor/vmath.h"
 
@@ -239,6 +240,18 @@ static int hardmax_forward(const struct op_run *run, struct err *err) {
     return forward(run, HARDMAX, err);
 }
 
+static int softmax_dims(struct relations *r, const struct op_run *shapes) {
+    unsigned rank = shapes->in[0]->rank;
+    int64_t axis = axis_of(shapes->node);
+    unsigned at = (unsigned)(axis < 0 ? axis + rank : axis);
+    if (relate_elementwise(r, shapes) < 0)
+        return -1;
+    for (unsigned d = at; d < (shapes->node->version < 13 ? rank : at + 1); d++)
+        if (relate_contracted(r, AXIS_IN(0, d), AXIS_IN(0, d)) < 0)
+            return -1;
+    return 0;
+}
+
 const struct op op_softmax = {
     .op_type = "Softmax",
     .domain = "",
@@ -252,6 +265,7 @@ const struct op op_softmax = {
     .infer = softmax_infer,
     .forward = softmax_forward,
     .backward = softmax_backward,
+    .dims = softmax_dims,
     .tolerance = 1e-6,
     .doc = "exponentials that sum to 1 along an axis",
 };
@@ -270,6 +284,7 @@ const struct op op_log_softmax = {
     .infer = softmax_infer,
     .forward = log_softmax_forward,
     .backward = log_softmax_backward,
+    .dims = softmax_dims,
     .tolerance = 1e-6,
     .doc = "logarithm of Softmax",
 };
@@ -285,5 +300,6 @@ const struct op op_hardmax = {
     .max_out = 1,
     .infer = softmax_infer,
     .forward = hardmax_forward,
+    .dims = softmax_dims,
     .doc = "1 at the first largest along an axis, else 0",
 };

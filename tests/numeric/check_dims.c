@@ -41,7 +41,8 @@ static const struct row {
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
 struct counts {
-    unsigned cases, cuts, compared, failures;
+    unsigned cases, cuts, compared, contracted, failures;
+    bool contracts; /* the row has a contraction */
 };
 
 static struct counts counts;
@@ -136,6 +137,17 @@ static struct array *slice(const struct array *full, const struct loss *loss, st
 
 /* ---- cutting ---- */
 
+/* Does the row say of this case that an axis is contracted? */
+static bool has_contraction(const struct opcase *c) {
+    struct op_run shapes = {
+        .node = c->node, .in = (const struct array *const *)c->in, .out = c->out};
+    struct relations relations = {.shapes = &shapes, .arena = c->arena};
+    bool found = c->node->op->dims(&relations, &shapes) < 0;
+    for (size_t i = 0; i < relations.count; i++)
+        found = found || relations.list[i].contracted;
+    return found;
+}
+
 /* Does a contracted axis lose something? Then the results of other axes change. */
 static bool is_contracted(const struct opcase *c, const struct losses *losses) {
     struct op_run shapes = {
@@ -196,42 +208,314 @@ static int fit(const struct opcase *full, const struct losses *losses, struct op
     return 0;
 }
 
-static bool same_number(const struct array *a, uint64_t i, const struct array *b, uint64_t k,
-                        double scale) {
-    double x = array_number(a, i), y = array_number(b, k);
+/* ---- what counts for nothing ---- */
+
+enum neutral { ZERO, ONE, LOWEST, HIGHEST, NONE };
+
+static const struct {
+    const char *op_type;
+    enum neutral neutral;
+} neutrals[] = {
+    {"ReduceProd", ONE},
+    {"ReduceMax", LOWEST},
+    {"ReduceMin", HIGHEST},
+    {"ReduceLogSumExp", LOWEST},
+    {"Softmax", LOWEST},
+    {"LogSoftmax", LOWEST},
+    {"Hardmax", LOWEST},
+    {"ReduceMean", NONE},
+    {"LayerNormalization", NONE},
+    {"RMSNormalization", NONE},
+    {"SimplifiedLayerNormalization", NONE},
+    {"GroupNormalization", NONE},
+    {"MeanVarianceNormalization", NONE},
+    {"Shape", NONE},
+    {"Size", NONE},
+};
+
+static enum neutral neutral_of(const struct node *node) {
+    for (size_t i = 0; i < sizeof neutrals / sizeof *neutrals; i++)
+        if (strcmp(neutrals[i].op_type, node->op_type) == 0)
+            return neutrals[i].neutral;
+    return ZERO;
+}
+
+/* The zero point of element i of an integer product's input. */
+static double zero_point(const struct opcase *c, size_t input, uint64_t i) {
+    static const struct {
+        const char *op_type;
+        size_t a, a_zero, b, b_zero;
+    } all[] = {{"MatMulInteger", 0, 2, 1, 3},
+               {"ConvInteger", 0, 2, 1, 3},
+               {"QLinearMatMul", 0, 2, 3, 5},
+               {"QLinearConv", 0, 2, 3, 5}};
+    for (size_t k = 0; k < sizeof all / sizeof *all; k++) {
+        if (strcmp(all[k].op_type, c->node->op_type) != 0)
+            continue;
+        size_t slot = input == all[k].a ? all[k].a_zero : all[k].b_zero;
+        const struct array *x = c->in[input], *zero = slot < c->in_count ? c->in[slot] : NULL;
+        if (!zero)
+            return 0;
+        if (zero->elements == 1)
+            return array_number(zero, 0);
+        /* one for each row of A, column of B, output of a convolution's weight */
+        uint64_t columns = x->dims[x->rank - 1];
+        if (strstr(c->node->op_type, "Conv"))
+            return array_number(zero, i / (x->elements / x->dims[0]));
+        return array_number(zero, input == all[k].a ? i / columns % zero->elements : i % columns);
+    }
+    return 0;
+}
+
+static double nothing(const struct opcase *c, size_t input, uint64_t i) {
+    bool is_float = dtype_row(c->in[input]->dtype)->is_float;
+    bool is_unsigned = c->in[input]->dtype == DTYPE_U8;
+    switch (neutral_of(c->node)) {
+    case ONE:
+        return 1;
+    case LOWEST:
+        return is_float ? -HUGE_VAL : is_unsigned ? 0 : -128;
+    case HIGHEST:
+        return is_float ? HUGE_VAL : is_unsigned ? 255 : 127;
+    case ZERO:
+    case NONE:
+        break;
+    }
+    return zero_point(c, input, i);
+}
+
+static bool is_contracted_axis(const struct relations *relations, size_t input, unsigned axis) {
+    for (size_t i = 0; i < relations->count; i++)
+        for (int side = 0; side < 2 && relations->list[i].contracted; side++) {
+            struct axis a = side ? relations->list[i].b : relations->list[i].a;
+            if (!a.output && a.slot == input && a.axis == axis)
+                return true;
+        }
+    return false;
+}
+
+/* Of the copy's inputs, what is lost along contracted axes becomes nothing. */
+static int fill_lost(struct opcase *copy, const struct losses *losses, struct err *err) {
+    struct op_run shapes = {
+        .node = copy->node, .in = (const struct array *const *)copy->in, .out = copy->out};
+    struct relations relations = {.shapes = &shapes, .arena = copy->arena};
+    if (copy->node->op->dims(&relations, &shapes) < 0)
+        return err_set(err, ERR_NO_MEMORY, "no memory for relations");
+    for (size_t input = 0; input < copy->in_count; input++) {
+        struct array *x = copy->in[input];
+        struct loss loss = losses->in[input];
+        for (unsigned d = 0; x && d < x->rank; d++)
+            if (!is_contracted_axis(&relations, input, d))
+                loss.lost[d] = NULL;
+        for (uint64_t i = 0; x && i < x->elements; i++) {
+            if (is_left(x, &loss, i))
+                continue;
+            double value = nothing(copy, input, i);
+            unsigned item = array_item_bytes(x->dtype);
+            struct array from = {.dtype = DTYPE_F64, .elements = 1, .data = &value};
+            struct array to = {.dtype = x->dtype, .elements = 1};
+            to.data = (uint8_t *)x->data + i * item;
+            if (array_convert(&from, &to, false, err) < 0)
+                return -1;
+        }
+    }
+    return 0;
+}
+
+/* ---- references of what no filling can tell: outputs of `c`, in double ---- */
+
+/* Statistics of x over groups: group_of says which group an element is of. */
+struct groups {
+    size_t count;
+    uint64_t *of;
+    double *mean, *variance;
+};
+
+static void statistics(const struct array *x, struct groups *g, struct arena *arena) {
+    double *terms = ARENA_ARRAY(arena, double, g->count + 1);
+    g->mean = ARENA_ARRAY(arena, double, g->count + 1);
+    g->variance = ARENA_ARRAY(arena, double, g->count + 1);
+    if (!terms || !g->mean || !g->variance)
+        abort();
+    for (uint64_t i = 0; i < x->elements; i++) {
+        g->mean[g->of[i]] += array_number(x, i);
+        terms[g->of[i]]++;
+    }
+    for (size_t k = 0; k < g->count; k++)
+        g->mean[k] /= terms[k];
+    for (uint64_t i = 0; i < x->elements; i++) {
+        double d = array_number(x, i) - g->mean[g->of[i]];
+        g->variance[g->of[i]] += d * d / terms[g->of[i]];
+    }
+}
+
+/* Elements that share their indices along `kept` axes are one group, in order of these. */
+static void group_by_axes(const struct array *x, unsigned kept, struct groups *g,
+                          struct arena *arena) {
+    g->of = ARENA_ARRAY(arena, uint64_t, x->elements + 1);
+    g->count = 1;
+    if (!g->of)
+        abort();
+    for (unsigned d = 0; d < x->rank; d++)
+        g->count *= kept >> d & 1 ? x->dims[d] : 1;
+    for (uint64_t i = 0; i < x->elements; i++) {
+        uint64_t rest = i, step = 1;
+        for (unsigned d = x->rank; d-- > 0; rest /= x->dims[d])
+            if (kept >> d & 1) {
+                g->of[i] += rest % x->dims[d] * step;
+                step *= x->dims[d];
+            }
+    }
+}
+
+static unsigned axis_bit(int64_t axis, unsigned rank) {
+    return 1U << (unsigned)(axis < 0 ? axis + rank : axis);
+}
+
+/* The axes that statistics are not taken over. */
+static unsigned kept_axes(const struct opcase *c) {
+    const struct node *node = c->node;
+    unsigned rank = c->in[0]->rank, all = (1U << rank) - 1, over = 0;
+    const int64_t standard[] = {0, 2, 3}, *axes = standard;
+    size_t count = 3;
+    if (strcmp(node->op_type, "ReduceMean") == 0) {
+        count = 0;
+        bool given = node_ints(node, "axes", &axes, &count);
+        for (size_t i = 0; i < count; i++)
+            over |= axis_bit(axes[i], rank);
+        for (uint64_t i = 0; c->in_count > 1 && c->in[1] && i < c->in[1]->elements; i++)
+            over |= axis_bit(array_int(c->in[1], i), rank);
+        return all & ~(given || over ? over : all);
+    }
+    if (strcmp(node->op_type, "MeanVarianceNormalization") == 0) {
+        node_ints(node, "axes", &axes, &count);
+        for (size_t i = 0; i < count; i++)
+            over |= axis_bit(axes[i], rank);
+        return all & ~over;
+    }
+    return axis_bit(node_int(node, "axis", -1), rank) - 1;
+}
+
+static void reference(const struct opcase *c, size_t which, double *ret) {
+    const struct node *node = c->node;
+    const struct array *x = c->in[0], *scale = c->in_count > 1 ? c->in[1] : NULL;
+    const struct array *bias = c->in_count > 2 ? c->in[2] : NULL;
+    const char *type = node->op_type;
+    if (strcmp(type, "Shape") == 0) {
+        int64_t start = node_int(node, "start", 0);
+        for (uint64_t i = 0; i < c->out[0]->elements; i++)
+            ret[i] = (double)x->dims[(start < 0 ? start + x->rank : start) + (int64_t)i];
+        return;
+    }
+    if (strcmp(type, "Size") == 0) {
+        ret[0] = 1;
+        for (unsigned d = 0; d < x->rank; d++)
+            ret[0] *= (double)x->dims[d];
+        return;
+    }
+    struct groups g = {0};
+    uint64_t plane = 1, groups = (uint64_t)node_int(node, "num_groups", 1), of_group = 1;
+    bool by_group = strcmp(type, "GroupNormalization") == 0;
+    bool rms =
+        strcmp(type, "RMSNormalization") == 0 || strcmp(type, "SimplifiedLayerNormalization") == 0;
+    bool deviation = strcmp(type, "MeanVarianceNormalization") == 0;
+    if (by_group) {
+        for (unsigned d = 2; d < x->rank; d++)
+            plane *= x->dims[d];
+        of_group = x->dims[1] / groups;
+        g.count = x->dims[0] * groups;
+        g.of = ARENA_ARRAY(c->arena, uint64_t, x->elements + 1);
+        if (!g.of)
+            abort();
+        for (uint64_t i = 0; i < x->elements; i++)
+            g.of[i] = i / (plane * of_group);
+    } else {
+        group_by_axes(x, kept_axes(c), &g, c->arena);
+    }
+    statistics(x, &g, c->arena);
+    double epsilon = (double)node_float(node, "epsilon", 1e-5F);
+    for (size_t k = 0; k < g.count && (which > 0 || strcmp(type, "ReduceMean") == 0); k++)
+        ret[k] = which == 2 ? 1 / sqrt(g.variance[k] + epsilon) : g.mean[k];
+    if (which > 0 || strcmp(type, "ReduceMean") == 0)
+        return;
+    for (uint64_t i = 0; i < x->elements; i++) {
+        double mean = g.mean[g.of[i]], variance = g.variance[g.of[i]];
+        if (rms) {
+            variance += mean * mean;
+            mean = 0;
+        }
+        double y = (array_number(x, i) - mean) /
+                   (deviation ? sqrt(variance) + 1e-9 : sqrt(variance + epsilon));
+        uint64_t channel = by_group ? i / plane % x->dims[1] : i;
+        if (by_group && scale->elements != x->dims[1])
+            channel /= of_group;
+        if (scale)
+            y *= array_number(scale, channel % scale->elements);
+        if (bias)
+            y += array_number(bias, channel % bias->elements);
+        ret[i] = y;
+    }
+}
+
+/* ---- comparing ---- */
+
+static bool same_number(double x, double y, double scale) {
     return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= apart_at_most * scale;
 }
 
-static void compare(const struct array *full, const struct loss *loss, const struct array *got,
-                    size_t which, bool numbers, uint32_t unit) {
+static bool same_shape(const struct array *full, const struct loss *loss, const struct array *got,
+                       size_t which, uint32_t unit) {
     struct array want;
     char a[128], b[128];
-    uint64_t k = 0;
-    double scale = 1e-3;
     if (!shape_left(full, loss, &want))
-        return;
+        return false;
     want.dtype = got->dtype;
-    if (!array_same_shape(&want, got)) {
+    if (!array_same_shape(&want, got))
         fail("without unit %u, output %zu is %s, not %s", (unsigned)unit, which,
              array_describe(got, a, sizeof a), array_describe(&want, b, sizeof b));
-        return;
-    }
-    for (uint64_t i = 0; i < full->elements; i++)
-        scale = fmax(scale, fabs(array_number(full, i)));
-    for (uint64_t i = 0; i < full->elements && numbers; i++)
-        if (is_left(full, loss, i) && !same_number(full, i, got, k++, scale)) {
+    return array_same_shape(&want, got);
+}
+
+/* want: one number for each element of `got`. */
+static void compare(const struct array *got, const double *want, size_t which, uint32_t unit) {
+    double scale = 1e-3;
+    for (uint64_t i = 0; i < got->elements; i++)
+        scale = isfinite(want[i]) ? fmax(scale, fabs(want[i])) : scale;
+    for (uint64_t i = 0; i < got->elements; i++)
+        if (!same_number(want[i], array_number(got, i), scale)) {
             fail("without unit %u, element %llu of output %zu is %.9g, not %.9g", (unsigned)unit,
-                 (unsigned long long)(k - 1), which, array_number(got, k - 1),
-                 array_number(full, i));
+                 (unsigned long long)i, which, array_number(got, i), want[i]);
             return;
         }
+}
+
+/* What the outputs of `narrow` must hold; `filled` is the full case, or one with lost elements that
+ * count for nothing. */
+static void compare_all(const struct opcase *filled, const struct losses *losses,
+                        const struct opcase *narrow, bool by_reference, uint32_t unit) {
+    for (size_t o = 0; o < narrow->out_count; o++) {
+        const struct array *full = filled->out[o], *got = narrow->out[o];
+        if (!full || !same_shape(full, &losses->out[o], got, o, unit))
+            continue;
+        double *want = ARENA_ARRAY(narrow->arena, double, got->elements + 1);
+        uint64_t k = 0;
+        if (!want)
+            abort();
+        if (by_reference)
+            reference(narrow, o, want);
+        else
+            for (uint64_t i = 0; i < full->elements; i++)
+                if (is_left(full, &losses->out[o], i))
+                    want[k++] = array_number(full, i);
+        compare(got, want, o, unit);
+    }
 }
 
 /* True when it was possible to cut. */
 static bool cut_unit(const struct opcase *full, const char *text, uint64_t seed,
                      const struct dims *dims, uint32_t unit) {
     struct losses *losses = ARENA_NEW(full->arena, struct losses);
-    struct opcase narrow = {0};
+    struct opcase narrow = {0}, filled = {0};
     struct err err = ERR_INIT;
     bool possible = false;
     if (!losses || losses_of(full, dims, unit, losses) < 0 ||
@@ -251,12 +535,26 @@ static bool cut_unit(const struct opcase *full, const char *text, uint64_t seed,
         fail("without unit %u: %s", (unsigned)unit, err.text);
         goto out;
     }
-    bool numbers = !is_contracted(full, losses);
-    counts.compared += numbers;
-    for (size_t i = 0; i < full->out_count; i++)
-        if (full->out[i])
-            compare(full->out[i], &losses->out[i], narrow.out[i], i, numbers, unit);
+    counts.compared++;
+    if (!is_contracted(full, losses)) {
+        compare_all(full, losses, &narrow, false, unit);
+        goto out;
+    }
+    counts.contracted++;
+    bool by_reference = neutral_of(full->node) == NONE;
+    if (by_reference) {
+        compare_all(full, losses, &narrow, true, unit);
+        goto out;
+    }
+    if (opcase_new(text, seed, &filled, &err) < 0 || opcase_infer(&filled, &err) < 0 ||
+        fill_lost(&filled, losses, &err) < 0 ||
+        op_run_node(filled.node, (const struct array *const *)filled.in, filled.out, NULL, &err) <
+            0)
+        fail("without unit %u, filled: %s", (unsigned)unit, err.text);
+    else
+        compare_all(&filled, losses, &narrow, false, unit);
 out:
+    opcase_free(&filled);
     opcase_free(&narrow);
     return possible;
 }
@@ -289,6 +587,7 @@ static void check_case(const char *text) {
         opcase_free(&c);
         return;
     }
+    counts.contracts = counts.contracts || has_contraction(&c);
     /* The first and the last unit of every group: offsets and groups show at the ends. */
     uint32_t units = dims_units(dims);
     for (uint32_t u = 0; u < units; u++)
@@ -305,8 +604,10 @@ static void check_row(const struct row *row) {
     for (size_t i = 0; row->cases[i]; i++)
         check_case(row->cases[i]);
     current = row->op->op_type;
-    if (counts.cuts == 0)
-        fail("no case has an axis that can be cut");
+    if (counts.compared == 0)
+        fail("no case has an axis that can be cut and was");
+    if (counts.contracts && counts.contracted == 0)
+        fail("no case has a contraction that was cut");
 }
 
 static void run_row(const struct row *row) {
@@ -334,6 +635,7 @@ static void run_row(const struct row *row) {
     counts.cases += child.cases;
     counts.cuts += child.cuts;
     counts.compared += child.compared;
+    counts.contracted += child.contracted;
     counts.failures += child.failures;
     current = row->op->op_type;
     if (!told || status != 0)
@@ -359,7 +661,8 @@ int main(int argc, char **argv) {
             without++;
         }
     }
-    printf("%u rows, %u cases, %u cuts, %u of them compared, %u failures; %u rows are never cut\n",
-           count, counts.cases, counts.cuts, counts.compared, counts.failures, without);
+    printf("%u rows, %u cases, %u cuts, %u of them of contractions, %u failures; %u rows are never "
+           "cut\n",
+           count, counts.cases, counts.cuts, counts.contracted, counts.failures, without);
     return counts.failures || counts.cuts == 0;
 }
