@@ -465,9 +465,13 @@ static void max_row_back(const struct planes *p, const real *x, const real *dy, 
     size_t down = p->dilation[1] * p->in[2], step = p->dilation[2];
     for (size_t i = 0; i < n; i++) {
         size_t start = i * p->stride[2], best = start;
+        real top = x[start]; /* beside `best`: x[best] would be waited for at every tap */
         for (size_t t1 = 0; t1 < p->kernel[1]; t1++, start += down)
-            for (size_t t2 = 0, at = start; t2 < p->kernel[2]; t2++, at += step)
-                best = x[at] > x[best] ? at : best;
+            for (size_t t2 = 0, at = start; t2 < p->kernel[2]; t2++, at += step) {
+                bool more = x[at] > top;
+                top = more ? x[at] : top;
+                best = more ? at : best;
+            }
         dx[best] += dy[i];
     }
 }

@@ -21,15 +21,16 @@ SIDE = 28
 class Digits(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.a = torch.nn.Conv2d(1, 16, 5, padding=2)
-        self.b = torch.nn.Conv2d(16, 32, 5, padding=2)
-        self.c = torch.nn.Linear(32 * 7 * 7, 64)
-        self.d = torch.nn.Linear(64, 10)
+        self.a = torch.nn.Conv2d(1, 16, 3, padding=1)
+        self.b = torch.nn.Conv2d(16, 16, 3, padding=1)
+        self.c = torch.nn.Conv2d(16, 32, 3, padding=1)
+        self.d = torch.nn.Conv2d(32, 32, 3, padding=1)
+        self.fc = torch.nn.Linear(32 * 7 * 7, 10)
 
     def forward(self, x):
-        x = torch.max_pool2d(torch.relu(self.a(x)), 2)
-        x = torch.max_pool2d(torch.relu(self.b(x)), 2)
-        return self.d(torch.relu(self.c(x.flatten(1))))
+        x = torch.max_pool2d(torch.relu(self.b(torch.relu(self.a(x)))), 2)
+        x = torch.max_pool2d(torch.relu(self.d(torch.relu(self.c(x)))), 2)
+        return self.fc(x.flatten(1))
 
 
 def net(seed=1):
