@@ -381,8 +381,8 @@ static int run_steps(struct training *t, struct feed *feed, int dir, const char 
         double took = seconds() - start;
         spent += took;
         best = took < best ? took : best;
-        printf("step %" PRIu64 " loss %.9g norm %.9g rate %.9g\n", report.step, report.loss,
-               report.norm, report.rate);
+        printf("step %" PRIu64 " loss %.9g norm %.9g rate %.9g ms %.3f\n", report.step, report.loss,
+               report.norm, report.rate, took * 1e3);
         struct batches_state order = batches_state(t->batches);
         if (o->state && o->save && (step + 1) % o->save == 0 &&
             trainer_save(t->trainer, t->identity, &order, dir, name, err) < 0)
