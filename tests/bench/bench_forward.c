@@ -6,7 +6,7 @@
  * Reads commands from standard input, one a line, and answers each with one line:
  *
  *     run THREADS COUNT    COUNT times in milliseconds
- *     loop THREADS         milliseconds of an empty multiply-add loop, cut as a step's tiles are
+ *     loop THREADS COUNT   the same of an empty multiply-add loop, cut as a step's tiles are
  *     save FILE            writes the first output's bytes; answers its number of elements
  *     profile THREADS COUNT    best milliseconds of its nodes, by operator
  *     nodes THREADS COUNT      the same by node
@@ -145,12 +145,15 @@ static int multiply_add(void *ctx, size_t index, unsigned worker) {
     return 0;
 }
 
-static void loop(struct bench *b, unsigned threads) {
+static void loop(struct bench *b, unsigned threads, unsigned count) {
     enum { TILES = 400 };
     float sums[TILES];
-    double start = now_ms();
-    team_run(side_of(b, threads)->team, TILES, multiply_add, sums);
-    printf("%.4f\n", now_ms() - start);
+    for (unsigned i = 0; i < count; i++) {
+        double start = now_ms();
+        team_run(side_of(b, threads)->team, TILES, multiply_add, sums);
+        printf("%s%.4f", i ? " " : "", now_ms() - start);
+    }
+    printf("\n");
 }
 
 /* Both workers are inside at once, so each index is another's. */
@@ -250,8 +253,8 @@ static void command(struct bench *b, const char *line) {
     char path[512];
     if (sscanf(line, "run %u %u", &threads, &count) == 2)
         run(b, threads, count);
-    else if (sscanf(line, "loop %u", &threads) == 1)
-        loop(b, threads);
+    else if (sscanf(line, "loop %u %u", &threads, &count) == 2)
+        loop(b, threads, count);
     else if (sscanf(line, "pin %u", &threads) == 1)
         pin(b, threads);
     else if (sscanf(line, "save %511s", path) == 1)

@@ -225,8 +225,8 @@ class Ours:
             sys.exit("bench_forward ended")
         return line.strip()
 
-    def run(self, threads, count):
-        return [float(t) for t in self.ask(f"run {threads} {count}").split()]
+    def run(self, threads, count, what="run"):
+        return [float(t) for t in self.ask(f"{what} {threads} {count}").split()]
 
     def close(self):
         self.process.stdin.close()
@@ -283,9 +283,9 @@ def measure(name, args, threads_list):
     while len(a[threads_list[0]]) < args.runs:
         for t in threads_list:
             a[t] += ours.run(t, BURST)
+            empty[t] += ours.run(t, BURST, "loop")
             b[t] += theirs[t].run(BURST)
             time.sleep(0.01)  # its threads spin for a moment
-            empty[t].append(float(ours.ask(f"loop {t}")))
     ours.close()
     first = statistics.median(a[threads_list[0]])
     idle = statistics.median(empty[threads_list[0]])
