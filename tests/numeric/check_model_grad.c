@@ -222,7 +222,7 @@ static int train_tight(const struct net *n, const struct outcome *whole, struct 
 
 /* again: there is a plan that needs less memory because it runs steps again. */
 static int check_net(const struct net *n, const char *name, bool again, struct err *err) {
-    struct outcome whole, alone, tight;
+    struct outcome whole = {0}, alone = {0}, tight = {0};
     struct array *loss;
     if (golden_array(n, "", "loss", &loss, err) < 0 || train(n, 0, 2, &whole, err) < 0)
         return -1;
