@@ -200,6 +200,25 @@ static bool make_room(struct weights *w, uint64_t bytes) {
     return true;
 }
 
+/* A value that is a part of an encoded tensor: what the container holds there, as plain numbers. */
+static int see(const struct tensor *tensor, const struct value *value, struct tensor *ret,
+               struct err *err) {
+    struct array shape;
+    *ret = *tensor;
+    if (tensor->stored.codec->family == CODEC_PLAIN)
+        return 0;
+    if (value->part >= PART_KINDS || !type_to_array(&value->type, &shape)) {
+        err_set(err, ERR_BUG, "the part '%s' of a tensor has no type", value->name);
+        return err_at_tensor(err, tensor->name);
+    }
+    ret->stored = encoding_plain(shape.dtype);
+    ret->rank = shape.rank;
+    memcpy(ret->dims, shape.dims, sizeof shape.dims);
+    ret->elements = shape.elements;
+    ret->parts[PART_DATA] = tensor->parts[value->part];
+    return 0;
+}
+
 static int load(struct weights *w, struct entry *e, bool beyond_budget, struct team *team,
                 struct err *err) {
     const struct value *value = e->value;
@@ -211,7 +230,10 @@ static int load(struct weights *w, struct entry *e, bool beyond_budget, struct t
         err_set(err, ERR_BUG, "nobody gave the weight '%s'", value->name);
         return err_at_tensor(err, value->name);
     }
-    const struct tensor *tensor = &w->model->tensors[value->tensor];
+    struct tensor seen;
+    if (see(&w->model->tensors[value->tensor], value, &seen, err) < 0)
+        return -1;
+    const struct tensor *tensor = &seen;
     uint64_t bytes;
     bool plain_integers =
         tensor->stored.codec->family == CODEC_PLAIN && !dtype_row(tensor->stored.dtype)->is_float;

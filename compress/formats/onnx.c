@@ -6,6 +6,7 @@
 
 #include "compress/base/arena.h"
 #include "compress/base/files.h"
+#include "compress/formats/onnx_known.h"
 #include "compress/formats/onnx_proto.h"
 #include "compress/formats/onnx_reader.h"
 #include "compress/graph/infer.h"
@@ -233,7 +234,8 @@ static int read_all(struct onnx_reader *r, struct err *err) {
         .path = "",
         .prefix = "",
     };
-    if (onnx_read_graph(&scope, r->onnx->graph, err) < 0 || decode(r, err) < 0)
+    if (onnx_read_graph(&scope, r->onnx->graph, err) < 0 || decode(r, err) < 0 ||
+        onnx_know(model, r->scratch, err) < 0)
         return -1;
     return graph_verify(model->graph, err);
 }

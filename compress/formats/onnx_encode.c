@@ -74,25 +74,40 @@ static void put_number_entry(struct pbout *out, const char *key, uint64_t value)
     put_entry(out, ONNX_TENSOR_EXTERNAL_DATA, key, text);
 }
 
-static uint64_t wanted_bytes(const struct tensor *tensor) {
+uint64_t onnx_part_bytes(const struct tensor *tensor, unsigned part) {
     uint64_t rows, cols;
     tensor_matrix(tensor, &tensor->wanted, &rows, &cols);
-    return encoding_size(&tensor->wanted, rows, cols).data_bytes;
+    struct encoded_size size = encoding_size(&tensor->wanted, rows, cols);
+    return part == PART_DATA         ? size.data_bytes
+           : part == PART_SCALE      ? size.scale_bytes
+           : part == PART_ZERO_POINT ? size.zero_point_bytes
+                                     : 0;
 }
 
-static int put_tensor_data(struct onnx_writer *w, const struct tensor *tensor, struct pbout *out,
+struct onnx_put *onnx_put_of(const struct onnx_writer *w, const struct value *value) {
+    return &w->puts[(size_t)value->tensor * PART_KINDS + value->part];
+}
+
+/* A tensor, or a part of one that is encoded: then the value says what the file shall. */
+static int put_tensor_data(struct onnx_writer *w, const struct value *value, struct pbout *out,
                            struct err *err) {
-    const struct onnx_put *put = &w->puts[tensor - w->model->tensors];
-    if (tensor->wanted.codec->family != CODEC_PLAIN || dtype_row(tensor->wanted.dtype)->onnx < 0) {
+    const struct tensor *tensor = &w->model->tensors[value->tensor];
+    const struct onnx_put *put = onnx_put_of(w, value);
+    uint64_t bytes = onnx_part_bytes(tensor, value->part);
+    bool plain = tensor->wanted.codec->family == CODEC_PLAIN;
+    enum dtype dtype = plain ? tensor->wanted.dtype : value->type.dtype;
+    struct array shape = {.rank = tensor->rank};
+    memcpy(shape.dims, tensor->dims, sizeof shape.dims);
+    if (dtype_row(dtype)->onnx < 0 || (!plain && (!type_to_array(&value->type, &shape) ||
+                                                  dtype_bytes(dtype, shape.elements) != bytes))) {
         char text[80];
         err_set(err, ERR_BUG, "an ONNX tensor cannot hold %s",
                 encoding_describe(&tensor->wanted, text, sizeof text));
         return err_at_tensor(err, tensor->name);
     }
-    uint64_t bytes = wanted_bytes(tensor);
-    for (unsigned d = 0; d < tensor->rank; d++)
-        pbout_varint(out, ONNX_TENSOR_DIMS, tensor->dims[d]);
-    pbout_varint(out, ONNX_TENSOR_DATA_TYPE, (uint64_t)dtype_row(tensor->wanted.dtype)->onnx);
+    for (unsigned d = 0; d < shape.rank; d++)
+        pbout_varint(out, ONNX_TENSOR_DIMS, shape.dims[d]);
+    pbout_varint(out, ONNX_TENSOR_DATA_TYPE, (uint64_t)dtype_row(dtype)->onnx);
     if (put->location) {
         put_entry(out, ONNX_TENSOR_EXTERNAL_DATA, "location", put->location);
         put_number_entry(out, "offset", put->offset);
@@ -100,7 +115,7 @@ static int put_tensor_data(struct onnx_writer *w, const struct tensor *tensor, s
         pbout_varint(out, ONNX_TENSOR_DATA_LOCATION, ONNX_LOCATION_EXTERNAL);
     } else {
         pbout_header(out, ONNX_TENSOR_RAW_DATA, bytes);
-        pbout_part(out, tensor, PART_DATA, bytes);
+        pbout_part(out, tensor, (enum part_kind)value->part, bytes);
     }
     return 0;
 }
@@ -143,9 +158,8 @@ int onnx_encode_initializer(struct onnx_writer *w, const struct value *value,
         return err_set(err, ERR_UNSUPPORTED,
                        "'%s' is of a type that can only be copied, and its function cannot be",
                        value->name);
-    int result = value->kind == VALUE_WEIGHT
-                     ? put_tensor_data(w, &w->model->tensors[value->tensor], &tensor, err)
-                     : put_array(w, value->data, &tensor, err);
+    int result = value->kind == VALUE_WEIGHT ? put_tensor_data(w, value, &tensor, err)
+                                             : put_array(w, value->data, &tensor, err);
     if (result < 0 || copy_fields(w, original, is_data, &tensor, err) < 0)
         return -1;
     pbout_message(out, ONNX_GRAPH_INITIALIZER, &tensor);
@@ -160,9 +174,9 @@ int onnx_encode_kept_initializer(struct onnx_writer *w, const struct value *valu
         return 0;
     }
     const struct tensor *tensor = &w->model->tensors[value->tensor];
-    const struct part *data = &tensor->parts[PART_DATA];
+    const struct part *data = &tensor->parts[value->part];
     uint64_t end = field->whole.offset + field->whole.bytes;
-    if (w->puts[value->tensor].is_moved)
+    if (onnx_put_of(w, value)->is_moved)
         return onnx_encode_initializer(w, value, field->content, out, err);
     if (data->file != w->onnx->file || data->bytes == 0 || data->offset < field->content.offset ||
         data->offset + data->bytes > end) { /* a list, or in another file */
@@ -171,7 +185,7 @@ int onnx_encode_kept_initializer(struct onnx_writer *w, const struct value *valu
     }
     pbout_copy(out, w->main,
                (struct pbwire_span){field->whole.offset, data->offset - field->whole.offset});
-    pbout_part(out, tensor, PART_DATA, data->bytes);
+    pbout_part(out, tensor, (enum part_kind)value->part, data->bytes);
     pbout_copy(out, w->main,
                (struct pbwire_span){data->offset + data->bytes, end - data->offset - data->bytes});
     return 0;

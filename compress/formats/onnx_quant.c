@@ -1,7 +1,8 @@
-/* Which format a tensor's readers allow, and the rewriting of the graph, in the order: halves. */
+/* Which format a tensor's readers allow, and the rewriting of the graph: products, then halves. */
 #include "compress/formats/onnx_quant.h"
 
 #include "compress/formats/onnx_half.h"
+#include "compress/formats/onnx_linear.h"
 #include "compress/graph/graph.h"
 
 #include <stdio.h>
@@ -48,6 +49,44 @@ static bool is_half(const struct encoding *e) {
 
 /* ---- adapt ---- */
 
+/* Lengths that all of MatMulNBits' kernels take. */
+static const uint32_t blocks[] = {128, 64, 32};
+
+/* The longest block up to the one asked for that divides the rows; 0: none. */
+static uint32_t block_of(const struct encoding *wanted, uint64_t cols) {
+    uint32_t most = wanted->granularity == GRANULARITY_GROUP ? wanted->group_len : blocks[0];
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
+        if (blocks[i] <= most && cols % blocks[i] == 0)
+            return blocks[i];
+    return 0;
+}
+
+/* Codes and scales for products; *wanted becomes what is stored where no reader takes them. */
+static void adapt_integers(const struct tensor *tensor, const struct graph *graph,
+                           const struct value *value, struct encoding *wanted) {
+    struct encoding e = *wanted;
+    bool is_rows;
+    uint64_t rows, cols;
+    if (!value || !onnx_linear_takes(graph, value, &is_rows)) {
+        *wanted = tensor->stored;
+        return;
+    }
+    e.scale_dtype = DTYPE_F32;
+    if (e.dynamic_activations) {
+        e.granularity = GRANULARITY_COLUMN;
+        e.group_len = 0;
+        e.packing = PACKING_BYTES;
+        e.transposed = is_rows;
+    } else {
+        e.transposed = !is_rows;
+        tensor_matrix(tensor, &e, &rows, &cols);
+        e.group_len = block_of(&e, cols);
+        e.granularity = GRANULARITY_GROUP;
+        e.packing = PACKING_WORDS;
+    }
+    *wanted = e.dynamic_activations || e.group_len ? e : tensor->stored;
+}
+
 int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
                      struct encoding *wanted, const char *pointer, struct violations *list) {
     char is[80];
@@ -55,6 +94,14 @@ int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
         return 0;
     const struct graph *graph;
     const struct value *value = value_of(model, tensor, &graph);
+    if (model->quantization) {
+        violations_add(list, ERR_UNSUPPORTED, pointer,
+                       "the model is quantized (%s): it can be run, measured and copied, and not "
+                       "yet be quantized again",
+                       model->quantization)
+            ->tensor = tensor->name;
+        return -1;
+    }
     bool f32 = tensor->stored.codec->family == CODEC_PLAIN && tensor->stored.dtype == DTYPE_F32;
     if (f32 && wanted->codec->family == CODEC_PLAIN && wanted->dtype == DTYPE_BF16) {
         struct violation *v = violations_add(
@@ -69,6 +116,16 @@ int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
             *wanted = tensor->stored;
         return 0;
     }
+    if (f32 && wanted->codec->family == CODEC_AFFINE && wanted->symmetric) {
+        adapt_integers(tensor, graph, value, wanted);
+        return 0;
+    }
+    if (f32 && wanted->codec->family == CODEC_AFFINE) {
+        violations_add(list, ERR_UNSUPPORTED, pointer,
+                       "weights of ONNX models have no zero points: they are symmetric")
+            ->tensor = tensor->name;
+        return -1;
+    }
     struct violation *v = violations_add(
         list, ERR_UNSUPPORTED, pointer, "weights of ONNX models that are %s cannot be stored as %s",
         encoding_describe(&tensor->stored, is, sizeof is), wanted->codec->name);
@@ -78,8 +135,33 @@ int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
 
 /* ---- prepare ---- */
 
+/* Values are added on the way: those that there were. */
+static int rewrite_products(struct model *model, struct graph *graph, bool *ret_any,
+                            struct err *err) {
+    size_t values = graph->value_count;
+    for (size_t i = 0; i < values; i++) {
+        struct value *value = graph->values[i];
+        if (value->dead || value->kind != VALUE_WEIGHT || value->tensor == VALUE_NO_TENSOR)
+            continue;
+        const struct tensor *tensor = &model->tensors[value->tensor];
+        if (tensor->wanted.codec->family != CODEC_AFFINE ||
+            encoding_equal(&tensor->wanted, &tensor->stored))
+            continue;
+        *ret_any = true;
+        if (onnx_linear_rewrite(model, graph, value, err) < 0)
+            return -1;
+    }
+    GRAPH_NODES(graph, node) {
+        for (size_t a = 0; a < node->attr_count; a++)
+            if (node->attrs[a].kind == ATTR_GRAPH &&
+                rewrite_products(model, node->attrs[a].body, ret_any, err) < 0)
+                return -1;
+    }
+    return 0;
+}
+
 int onnx_quant_prepare(struct model *model, struct violations *warnings, struct err *err) {
-    bool halves = false;
+    bool halves = false, products = false;
     for (size_t i = 0; i < model->tensor_count; i++) {
         struct tensor *tensor = &model->tensors[i];
         if (!is_half(&tensor->wanted) || encoding_equal(&tensor->wanted, &tensor->stored))
@@ -87,9 +169,9 @@ int onnx_quant_prepare(struct model *model, struct violations *warnings, struct 
         tensor->options.clamp = true;
         halves = true;
     }
-    if (!halves)
-        return 0;
-    if (onnx_half_rewrite(model, model->graph, err) < 0)
+    if (rewrite_products(model, model->graph, &products, err) < 0)
         return -1;
-    return graph_verify(model->graph, err);
+    if (halves && onnx_half_rewrite(model, model->graph, err) < 0)
+        return -1;
+    return halves || products ? graph_verify(model->graph, err) : 0;
 }

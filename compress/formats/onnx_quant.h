@@ -4,6 +4,10 @@
  * A pass says what a tensor is wanted as; `adapt` settles what the operators that read it allow.
  * `prepare` then rewrites the graph, through graph.h alone, so that the file says the same:
  *
+ *   int8, int4        products with constant matrices by MatMulNBits, in blocks of 128, 64 or 32:
+ *                     the longest that is not above group_size and divides the matrix
+ *   int8, with        the same by MatMulInteger, a scale per output channel; activations are
+ *   activations       quantized as they come (onnx_linear.h)
  *   f16   every operator that can computes in it, with Casts where one cannot (onnx_half.h)
  *
  * A tensor whose readers do not take the format stays as it is; prepare says so once.

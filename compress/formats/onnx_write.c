@@ -24,12 +24,19 @@
 #define MOVE_BYTES_MIN 1024
 #define METADATA_KEY "compressd"
 
+/* A tensor's part and where it lay: the order in a file. */
+struct at_offset {
+    uint64_t offset;
+    size_t tensor;
+    unsigned part;
+};
+
 /* A file of external data that is made anew. */
 struct data_file {
     const char *path, *location;
     uint32_t file; /* of model->files, UINT32_MAX: a new one */
     uint64_t bytes;
-    size_t *tensors; /* in order */
+    struct at_offset *parts; /* in order */
     size_t count;
 };
 
@@ -44,17 +51,11 @@ static bool is_changed(const struct tensor *tensor) {
     return !encoding_equal(&tensor->wanted, &tensor->stored);
 }
 
-static uint64_t wanted_bytes(const struct tensor *tensor) {
-    uint64_t rows, cols;
-    tensor_matrix(tensor, &tensor->wanted, &rows, &cols);
-    return encoding_size(&tensor->wanted, rows, cols).data_bytes;
-}
-
 static void mark_kept(struct onnx_writer *w, const struct graph *graph) {
     for (size_t i = 0; i < graph->value_count; i++) {
         const struct value *value = graph->values[i];
         if (!value->dead && value->kind == VALUE_WEIGHT && value->tensor != VALUE_NO_TENSOR)
-            w->puts[value->tensor].is_kept = true;
+            onnx_put_of(w, value)->is_kept = true;
     }
     GRAPH_NODES(graph, node) {
         for (size_t a = 0; a < node->attr_count; a++)
@@ -73,37 +74,55 @@ static uint64_t aligned(uint64_t at, uint64_t bytes) {
     return (at + align - 1) / align * align;
 }
 
-/* The tensors' order in their file; qsort has no room for the model. */
-struct at_offset {
-    uint64_t offset;
-    size_t tensor;
-};
-
 static int by_offset(const void *a, const void *b) {
     const struct at_offset *x = a, *y = b;
     if (x->offset != y->offset)
         return x->offset < y->offset ? -1 : 1;
-    return x->tensor < y->tensor ? -1 : x->tensor > y->tensor;
+    if (x->tensor != y->tensor)
+        return x->tensor < y->tensor ? -1 : 1;
+    return x->part < y->part ? -1 : x->part > y->part;
 }
 
-/* Gives every listed tensor its place in the file. */
-static int fill_file(struct onnx_writer *w, struct data_file *file, struct at_offset *order,
-                     size_t count, struct err *err) {
-    file->tensors = ARENA_ARRAY(w->arena, size_t, count + 1);
-    if (!file->tensors)
-        return onnx_writer_no_memory(err);
+static struct onnx_put *put_at(const struct onnx_writer *w, size_t tensor, unsigned part) {
+    return &w->puts[tensor * PART_KINDS + part];
+}
+
+/* Gives every listed part its place in the file; the list is kept. */
+static void fill_file(struct onnx_writer *w, struct data_file *file, struct at_offset *order,
+                      size_t count) {
     if (count)
         qsort(order, count, sizeof *order, by_offset);
     for (size_t i = 0; i < count; i++) {
-        uint64_t bytes = wanted_bytes(&w->model->tensors[order[i].tensor]);
-        struct onnx_put *put = &w->puts[order[i].tensor];
+        uint64_t bytes = onnx_part_bytes(&w->model->tensors[order[i].tensor], order[i].part);
+        struct onnx_put *put = put_at(w, order[i].tensor, order[i].part);
         file->bytes = aligned(file->bytes, bytes);
         put->location = file->location;
         put->offset = file->bytes;
         put->is_moved = true;
         file->bytes += bytes; /* below the sum of the inputs: no overflow */
-        file->tensors[file->count++] = order[i].tensor;
     }
+    file->parts = order;
+    file->count = count;
+}
+
+static struct at_offset *new_order(const struct onnx_writer *w) {
+    return ARENA_ARRAY(w->arena, struct at_offset, w->model->tensor_count * PART_KINDS + 1);
+}
+
+/* What a changed tensor has beside its data stays inside, while there is room. */
+static int plan_rewritten_file(struct onnx_writer *w, struct data_file *file, struct err *err) {
+    const struct model *model = w->model;
+    struct at_offset *order = new_order(w);
+    size_t count = 0;
+    if (!order)
+        return onnx_writer_no_memory(err);
+    for (size_t i = 0; i < model->tensor_count; i++)
+        for (unsigned k = 0; k < PART_KINDS; k++) {
+            const struct part *part = &model->tensors[i].parts[k];
+            if (put_at(w, i, k)->is_kept && part->name && part->file == file->file)
+                order[count++] = (struct at_offset){part->offset, i, k};
+        }
+    fill_file(w, file, order, count);
     return 0;
 }
 
@@ -111,16 +130,16 @@ static int fill_file(struct onnx_writer *w, struct data_file *file, struct at_of
 static int plan_rewritten(struct onnx_writer *w, struct data_files *files, struct err *err) {
     const struct model *model = w->model;
     bool *dirty = ARENA_ARRAY(w->arena, bool, model->file_count);
-    struct at_offset *order = ARENA_ARRAY(w->arena, struct at_offset, model->tensor_count + 1);
     files->list = ARENA_ARRAY(w->arena, struct data_file, model->file_count + 1);
-    if (!dirty || !order || !files->list)
+    if (!dirty || !files->list)
         return onnx_writer_no_memory(err);
-    for (size_t i = 0; i < model->tensor_count; i++) {
-        const struct tensor *t = &model->tensors[i];
-        w->puts[i].is_moved = is_changed(t);
-        if (is_changed(t) || !w->puts[i].is_kept)
-            dirty[t->parts[PART_DATA].file] = true;
-    }
+    for (size_t i = 0; i < model->tensor_count; i++)
+        for (unsigned k = 0; k < PART_KINDS; k++) {
+            const struct tensor *t = &model->tensors[i];
+            put_at(w, i, k)->is_moved = is_changed(t);
+            if (t->parts[k].name && (is_changed(t) || !put_at(w, i, k)->is_kept))
+                dirty[t->parts[k].file] = true;
+        }
     size_t folder_len =
         (size_t)(base_name(model->files[w->onnx->file].path) - model->files[w->onnx->file].path);
     for (uint32_t f = 0; f < model->file_count; f++) {
@@ -133,24 +152,26 @@ static int plan_rewritten(struct onnx_writer *w, struct data_files *files, struc
                            "so the file cannot be changed",
                            from->path);
         struct data_file *file = &files->list[files->count++];
-        *file = (struct data_file){from->path, from->path + folder_len, f, 0, NULL, 0};
-        size_t count = 0;
-        for (size_t i = 0; i < model->tensor_count; i++)
-            if (w->puts[i].is_kept && model->tensors[i].parts[PART_DATA].file == f)
-                order[count++] = (struct at_offset){model->tensors[i].parts[PART_DATA].offset, i};
-        if (fill_file(w, file, order, count, err) < 0)
+        *file =
+            (struct data_file){.path = from->path, .location = from->path + folder_len, .file = f};
+        if (plan_rewritten_file(w, file, err) < 0)
             return -1;
     }
     return 0;
 }
 
 /* Inside, and in a place that is written out (a function is copied whole). */
-static bool may_move(const struct onnx_writer *w, size_t i) {
-    const struct part *data = &w->model->tensors[i].parts[PART_DATA];
+static bool may_move(const struct onnx_writer *w, size_t i, unsigned k) {
+    const struct tensor *tensor = &w->model->tensors[i];
+    const struct part *data = &tensor->parts[k];
     const struct pbwire_span *graph = &w->onnx->graph;
-    return w->puts[i].is_kept && !w->puts[i].location && data->file == w->onnx->file &&
-           data->offset >= graph->offset && data->offset < graph->offset + graph->bytes &&
-           wanted_bytes(&w->model->tensors[i]) >= MOVE_BYTES_MIN;
+    if (!put_at(w, i, k)->is_kept || put_at(w, i, k)->location ||
+        onnx_part_bytes(tensor, k) < MOVE_BYTES_MIN)
+        return false;
+    if (!data->name) /* a part that encoding makes */
+        return true;
+    return data->file == w->onnx->file && data->offset >= graph->offset &&
+           data->offset < graph->offset + graph->bytes;
 }
 
 /* A name beside the model that nobody has. */
@@ -164,7 +185,7 @@ static const char *new_path(const struct onnx_writer *w) {
 
 static int plan_moved(struct onnx_writer *w, struct data_files *files, struct err *err) {
     const struct model *model = w->model;
-    struct at_offset *order = ARENA_ARRAY(w->arena, struct at_offset, model->tensor_count + 1);
+    struct at_offset *order = new_order(w);
     struct data_file *file = &files->list[files->count++];
     *file = (struct data_file){.path = new_path(w), .file = UINT32_MAX};
     if (!order || !file->path)
@@ -172,9 +193,12 @@ static int plan_moved(struct onnx_writer *w, struct data_files *files, struct er
     file->location = base_name(file->path);
     size_t count = 0;
     for (size_t i = 0; i < model->tensor_count; i++)
-        if (may_move(w, i))
-            order[count++] = (struct at_offset){model->tensors[i].parts[PART_DATA].offset, i};
-    return fill_file(w, file, order, count, err);
+        for (unsigned k = 0; k < PART_KINDS; k++)
+            if (may_move(w, i, k))
+                order[count++] =
+                    (struct at_offset){model->tensors[i].parts[PART_DATA].offset, i, k};
+    fill_file(w, file, order, count);
+    return 0;
 }
 
 /* ---- the model's own fields ---- */
@@ -273,15 +297,16 @@ static int lay_data_file(const struct onnx_writer *w, const struct data_file *fr
     if (!file)
         return onnx_writer_no_memory(err);
     for (size_t i = 0; i < from->count; i++) {
-        const struct tensor *tensor = &w->model->tensors[from->tensors[i]];
-        uint64_t padding = w->puts[from->tensors[i]].offset - file->bytes;
+        const struct at_offset *at = &from->parts[i];
+        const struct tensor *tensor = &w->model->tensors[at->tensor];
+        uint64_t padding = put_at(w, at->tensor, at->part)->offset - file->bytes;
         if (layout_add(layout, file, (struct segment){.kind = SEGMENT_ZEROS, .bytes = padding},
                        err) < 0 ||
             layout_add(layout, file,
                        (struct segment){.kind = SEGMENT_PART,
-                                        .bytes = wanted_bytes(tensor),
+                                        .bytes = onnx_part_bytes(tensor, at->part),
                                         .tensor = tensor,
-                                        .part = PART_DATA},
+                                        .part = (enum part_kind)at->part},
                        err) < 0)
             return -1;
     }
@@ -352,7 +377,7 @@ int onnx_lay_out_within(const struct model *model, const struct output_facts *fa
         .wire = pbwire_new(model->files[onnx->file].source),
         .main = model->files[onnx->file].resolver_index,
         .is_call_open = ARENA_ARRAY(layout->arena, bool, onnx->call_count + 1),
-        .puts = ARENA_ARRAY(layout->arena, struct onnx_put, model->tensor_count + 1),
+        .puts = ARENA_ARRAY(layout->arena, struct onnx_put, model->tensor_count * PART_KINDS + 1),
     };
     int result = w.wire && w.is_call_open && w.puts ? lay_out(&w, facts, limit_bytes, layout, err)
                                                     : onnx_writer_no_memory(err);

@@ -281,7 +281,7 @@ static int write_constant(struct graph_writer *g, const struct pbwire_field *fie
         return 0;
     g->is_written[value->id] |= 1;
     if (value->kind == VALUE_WEIGHT && value->tensor != VALUE_NO_TENSOR &&
-        g->w->puts[value->tensor].is_moved) {
+        onnx_put_of(g->w, value)->is_moved) {
         g->w->has_new_initializers = true;
         return onnx_encode_initializer(g->w, value, tensor, g->out, err);
     }

@@ -14,7 +14,7 @@
 #include "compress/formats/pbout.h"
 #include "compress/graph/graph.h"
 
-/* Where a tensor's data go. */
+/* Where the bytes of a tensor's part go. */
 struct onnx_put {
     bool is_kept;         /* some value stands for it */
     bool is_moved;        /* its place or its content is another than the original says */
@@ -30,7 +30,7 @@ struct onnx_writer {
     size_t main;         /* its resolver index */
     uint64_t edits;
     bool *is_call_open;    /* by call: must be written as the nodes it became */
-    struct onnx_put *puts; /* by tensor */
+    struct onnx_put *puts; /* by tensor and part */
     /* Operator sets that made or changed nodes need and the model does not import. */
     struct onnx_opset *opsets;
     size_t opset_count, opset_capacity;
@@ -38,6 +38,9 @@ struct onnx_writer {
 };
 
 int onnx_writer_no_memory(struct err *err);
+/* Of a weight that has a tensor. */
+struct onnx_put *onnx_put_of(const struct onnx_writer *w, const struct value *value);
+uint64_t onnx_part_bytes(const struct tensor *tensor, unsigned part);
 
 /* The GraphProto whose original content is `original` (bytes 0: there is none) at the end of out.
  */

@@ -51,6 +51,8 @@ struct value {
     struct type type;         /* declared by the file, or inferred; dtype NONE when unknown */
     uint32_t tensor;          /* WEIGHT: index into model->tensors; VALUE_NO_TENSOR: carried in the
                                  file's own bytes alone (texts, sparse tensors, odd types) */
+    unsigned part;            /* WEIGHT: enum part_kind. A tensor that is encoded is several values:
+                                 its codes, its scales; `type` is then what the file says */
     const struct array *data; /* CONSTANT; WEIGHT: the content too, when it is small (integers,
                                  scalars) and was read with the header */
     struct value *outer;      /* OUTER */

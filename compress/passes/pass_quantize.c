@@ -275,6 +275,8 @@ struct applying {
     struct violations *list;
     struct violations *warnings;
     size_t changed;
+    size_t left; /* that no operator takes in their rule's format */
+    const char *first_left;
 };
 
 static bool in_component(const struct applying *a, const struct tensor *tensor) {
@@ -285,6 +287,8 @@ static bool in_component(const struct applying *a, const struct tensor *tensor) 
 static bool fits_container(struct applying *a, const struct rule *rule) {
     enum codec_family family = rule->scheme->family;
     bool fits = family == CODEC_PLAIN || (family == CODEC_BLOCK) == a->gguf;
+    if (a->model->graph && family == CODEC_SCALED)
+        fits = false;
     if (fits)
         return true;
     char names[300] = "";
@@ -292,7 +296,8 @@ static bool fits_container(struct applying *a, const struct rule *rule) {
     for (size_t i = 0; codec_at(i); i++) {
         const struct codec *codec = codec_at(i);
         if (codec->can_encode && codec->family != CODEC_PLAIN &&
-            (codec->family == CODEC_BLOCK) == a->gguf && used < sizeof names)
+            (codec->family == CODEC_BLOCK) == a->gguf &&
+            !(a->model->graph && codec->family == CODEC_SCALED) && used < sizeof names)
             used += (size_t)snprintf(names + used, sizeof names - used, ", %s", codec->name);
     }
     char pointer[200];
@@ -324,6 +329,8 @@ static bool meant_for(const struct applying *a, const struct tensor *tensor,
         return true;
     if (tensor->elements == 0) /* nothing to encode, and its shape could not be read back */
         return false;
+    if (a->model->graph) /* the format asks the operators that read it */
+        return tensor->rank >= 2;
     if (tensor->rank != 2 || tensor->role & (ROLE_NORM | ROLE_BIAS))
         return false;
     if (a->gguf)
@@ -362,6 +369,9 @@ static void want(struct applying *a, struct tensor *tensor, const struct rule *r
     snprintf(pointer, sizeof pointer, "%s/%s", rule->origin.pointer, key);
     if (a->model->format->adapt(a->model, tensor, &wanted, pointer, a->list) < 0)
         return;
+    if (a->model->graph && encoding_equal(&wanted, &tensor->stored) &&
+        !encoding_equal(&rule->encoding, &tensor->stored) && a->left++ == 0)
+        a->first_left = tensor->name;
     uint64_t rows, cols;
     tensor_matrix(tensor, &wanted, &rows, &cols);
     struct err misfit = ERR_INIT;
@@ -469,6 +479,11 @@ static int apply(const void *stage, const char *pointer, struct model *model, co
         }
         return -1;
     }
+    if (a.left)
+        violations_add(warnings, ERR_MISFIT, pointer,
+                       "%zu tensors stay as they are: no operator that reads them takes the format "
+                       "(%s%s)",
+                       a.left, a.first_left, a.left > 1 ? " ..." : "");
     if (!a.changed)
         violations_add(warnings, ERR_MISFIT, pointer, "no tensor changes its format");
     return 0;

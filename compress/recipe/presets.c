@@ -12,6 +12,7 @@
 #define QUANTIZE(scheme_and_more) \
     "{\"stages\":[{\"pass\":\"quantize\",\"scheme\":" scheme_and_more "}]}"
 #define FOLDERS "safetensors, pytorch"
+#define GRAPHS FOLDERS ", onnx"
 #define ANY "safetensors, pytorch, gguf"
 
 static const struct preset table[] = {
@@ -20,11 +21,11 @@ static const struct preset table[] = {
     {"fp8", "8-bit float weights per channel, activations in fp8 at run time",
      QUANTIZE("\"fp8_e4m3\""), 2.0, FOLDERS},
     {"int8", "8-bit integer weights per channel, 16-bit activations (W8A16)", QUANTIZE("\"int8\""),
-     2.0, FOLDERS},
+     2.0, GRAPHS},
     {"w8a8", "8-bit integer weights per channel, 8-bit activations per token (W8A8)",
-     QUANTIZE("\"int8\",\"activations\":\"dynamic\""), 2.0, FOLDERS},
+     QUANTIZE("\"int8\",\"activations\":\"dynamic\""), 2.0, GRAPHS},
     {"int4-g128", "4-bit integer weights in groups of 128 (W4A16)",
-     QUANTIZE("\"int4\",\"granularity\":\"group\",\"group_size\":128"), 3.88, FOLDERS},
+     QUANTIZE("\"int4\",\"granularity\":\"group\",\"group_size\":128"), 3.88, GRAPHS},
     {"gguf-q8_0", "GGUF blocks of 8.5 bits", QUANTIZE("\"q8_0\""), 1.88, "gguf"},
     {"gguf-q5_1", "GGUF blocks of 6 bits", QUANTIZE("\"q5_1\""), 2.67, "gguf"},
     {"gguf-q5_0", "GGUF blocks of 5.5 bits", QUANTIZE("\"q5_0\""), 2.91, "gguf"},

@@ -347,6 +347,16 @@ static bool same_shape(const struct tensor *a, const struct tensor *b) {
     return a->rank == b->rank && memcmp(a->dims, b->dims, a->rank * sizeof a->dims[0]) == 0;
 }
 
+/* A container that keeps the matrix the other way round does not say which way the tensor lay. */
+static bool turned_round(const struct tensor *a, const struct tensor *b, struct encoding *is,
+                         const struct encoding *should_be) {
+    if (a->rank != 2 || b->rank != 2 || a->dims[0] != b->dims[1] || a->dims[1] != b->dims[0] ||
+        is->transposed == should_be->transposed)
+        return false;
+    is->transposed = should_be->transposed;
+    return true;
+}
+
 /* Scales, zero points and the like of a tensor that was copied. */
 static int compare_small_parts(struct verifier *v, struct err *err) {
     const struct pair *pair = &v->pair;
@@ -400,7 +410,10 @@ static int open_pair(struct verifier *v, struct err *err) {
     struct err why = ERR_INIT;
     struct encoding is = plainest(pair->after, pair->after->stored);
     struct encoding should_be = plainest(pair->before, pair->before->wanted);
-    if (!same_shape(pair->before, pair->after) || !encoding_equal(&is, &should_be)) {
+    bool same = same_shape(pair->before, pair->after);
+    if (pair->mode == MODE_COMPARE && !(same && is.transposed == should_be.transposed))
+        same = turned_round(pair->before, pair->after, &is, &should_be);
+    if (!same || !encoding_equal(&is, &should_be)) {
         char got[80], wanted[80];
         err_set(err, ERR_VERIFY, "%s came back as %s of another shape or format than %s",
                 pair->before->name, encoding_describe(&pair->after->stored, got, sizeof got),

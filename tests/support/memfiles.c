@@ -176,13 +176,13 @@ static void encode(const struct model *model, const struct tensor *t, enum part_
         return;
     }
     struct tensor_reader *reader = NULL;
-    CHECK_OK(tensor_reader_open(model, t, false, &reader, &err), &err);
+    CHECK_OK(tensor_reader_open(model, t, t->wanted.transposed, &reader, &err), &err);
     uint64_t rows, cols;
     tensor_matrix(t, &t->stored, &rows, &cols);
     float *x = calloc(rows * cols + 1, sizeof *x);
     void *raw = malloc(rows * tensor_reader_row_bytes(reader) + 1);
     CHECK(x && raw);
-    CHECK_OK(tensor_reader_rows(reader, 0, rows, raw, x, &err), &err);
+    CHECK_OK(tensor_reader_elements(reader, 0, rows * cols, raw, x, &err), &err);
     tensor_reader_close(reader);
     free(raw);
     tensor_matrix(t, &t->wanted, &rows, &cols);
@@ -192,11 +192,15 @@ static void encode(const struct model *model, const struct tensor *t, enum part_
     char *zero_point = calloc(1, size.zero_point_bytes + 1);
     CHECK(data && scale && zero_point);
     struct encode_stats stats = {0};
-    struct value_range range = codec_value_range(x, rows * cols);
-    codec_encode(&t->wanted, &t->options, 0, rows, cols, x, &range, data,
+    struct value_range *ranges = calloc(codec_range_count(&t->wanted, cols) + 1, sizeof *ranges);
+    CHECK(ranges);
+    if (codec_range_count(&t->wanted, cols))
+        codec_find_ranges(&t->wanted, rows, cols, x, ranges);
+    codec_encode(&t->wanted, &t->options, 0, rows, cols, x, ranges, data,
                  size.scale_bytes ? scale : NULL, size.zero_point_bytes ? zero_point : NULL,
                  &stats);
     CHECK_UINT(stats.non_finite, 0);
+    free(ranges);
     const struct {
         const char *bytes;
         uint64_t len;
