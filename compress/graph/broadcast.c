@@ -170,28 +170,32 @@ uint64_t broadcast_scratch(const struct broadcast *b, size_t which) {
     return job.parts > 1 ? job.parts * job.kept.count * sizeof(double) : 0;
 }
 
-static void deliver(const struct job *job, uint64_t part, uint64_t at, double sum) {
-    if (job->parts > 1)
-        job->partial[part * job->kept.count + at] = sum;
-    else
-        job->dx[at] += (real)sum;
+/* Sums of n elements of the operand from `at` on. */
+static void deliver(const struct job *job, uint64_t part, uint64_t at, const real *sum, size_t n) {
+    if (job->parts == 1) {
+        vmath_add(job->dx + at, sum, n, job->dx + at);
+        return;
+    }
+    double *to = job->partial + part * job->kept.count + at;
+    for (size_t i = 0; i < n; i++)
+        to[i] = (double)sum[i];
 }
 
 /* Rows of the operand under each other. */
 static void sum_rows(const struct job *job, uint64_t part, uint64_t e, size_t n, uint64_t from,
                      uint64_t to) {
-    real sum[BROADCAST_RUN] = {0}, g[BROADCAST_RUN];
+    real sum[BROADCAST_RUN], g[BROADCAST_RUN];
     for (uint64_t r = from; r < to; r++) {
         uint64_t offset[OPERANDS] = {0};
         struct broadcast_run run;
         seek(&job->kept, e, offset);
         seek(&job->summed, r, offset);
         make_run(job, offset, n, &run);
-        job->grad(job->grad_ctx, &run, job->dy + offset[OUT], g);
-        vmath_add(sum, g, n, sum);
+        job->grad(job->grad_ctx, &run, job->dy + offset[OUT], r == from ? sum : g);
+        if (r > from)
+            vmath_add(sum, g, n, sum);
     }
-    for (size_t i = 0; i < n; i++)
-        deliver(job, part, e + i, (double)sum[i]);
+    deliver(job, part, e, sum, n);
 }
 
 /* One element of the operand that stays while its row runs. */
@@ -210,7 +214,10 @@ static void sum_along(const struct job *job, uint64_t part, uint64_t e, uint64_t
         sum += vmath_sum(g, n);
         r += n;
     }
-    deliver(job, part, e, sum);
+    if (job->parts > 1)
+        job->partial[part * job->kept.count + e] = sum;
+    else
+        job->dx[e] += (real)sum;
 }
 
 static int grad_item(void *ctx, size_t item, unsigned worker, struct err *err) {

@@ -39,8 +39,10 @@ static void relu_ints(const void *params, const int64_t *x, size_t n, int64_t *y
 }
 
 static void relu_grad(const void *params, const struct op_map_run *r, real *g) {
-    for (size_t i = 0; i < r->n; i++)
-        g[i] = r->y[i] > 0 ? r->dy[i] : 0;
+    for (size_t i = 0; i < r->n; i++) {
+        const real dy = r->dy[i]; /* read in any case: no branch */
+        g[i] = r->y[i] > 0 ? dy : 0;
+    }
 }
 
 static const struct op_map relu_map = {relu, relu_ints, relu_grad};
