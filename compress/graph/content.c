@@ -180,7 +180,7 @@ int content_rank(const struct op_infer *infer, const struct type *type, unsigned
     return 0;
 }
 
-int content_refuse(const struct node *node, struct err *err, const char *format, ...) {
+int(content_refuse)(const struct node *node, struct err *err, const char *format, ...) {
     char who[160], text[320];
     va_list args;
     va_start(args, format);

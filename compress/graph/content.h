@@ -51,6 +51,7 @@ int content_rank(const struct op_infer *infer, const struct type *type, unsigned
 /* While running. ERR_BAD_FIELD, "Gather 'x': <text>": what the data says cannot be done. */
 int content_refuse(const struct node *node, struct err *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#define content_refuse(...) (content_refuse(__VA_ARGS__), err_failed()) /* see base/err.h */
 /* Refuses unless out has that many elements: its shape is the file's word where inference could not
  * know better. */
 int content_fits(const struct node *node, uint64_t elements, const struct array *out,

@@ -45,7 +45,7 @@ const struct op *op_find(const char *domain, const char *op_type, int64_t versio
 
 /* ---- for the rows ---- */
 
-int op_fail(const struct node *node, struct err *err, const char *format, ...) {
+int(op_fail)(const struct node *node, struct err *err, const char *format, ...) {
     char what[384], name[256];
     va_list args;
     va_start(args, format);

@@ -123,6 +123,7 @@ int op_infer_same(struct op_infer *infer, struct err *err);
 /* ERR_BAD_MODEL: "Conv 'x': <text>". */
 int op_fail(const struct node *node, struct err *err, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+#define op_fail(...) (op_fail(__VA_ARGS__), err_failed()) /* see base/err.h */
 
 /* ---- one node at a time ---- */
 

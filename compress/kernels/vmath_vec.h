@@ -48,6 +48,11 @@ VEC vf choose(vi when, vf yes, vf no) {
     return (vf)((when & (vi)yes) | (~when & (vi)no));
 }
 
+VEC vi is_number(vf x) {
+    // NOLINTNEXTLINE(misc-redundant-expression): a NaN is the one thing that differs from itself
+    return x == x;
+}
+
 VEC vf magnitude(vf x) {
     return (vf)((vi)x & 0x7fffffff);
 }
@@ -76,9 +81,9 @@ VEC vf exp_vec(vf x) {
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r;
     p = p + 1.0f;
-    vi k = __builtin_convertvector(choose(x == x, n, all(0)), vi), half = k >> 1;
+    vi k = __builtin_convertvector(choose(is_number(x), n, all(0)), vi), half = k >> 1;
     vf y = p * power_of_two(half) * power_of_two(k - half);
-    return choose(x == x, y, x + x);
+    return choose(is_number(x), y, x + x);
 }
 
 VEC vf log_vec(vf x) {
@@ -105,7 +110,7 @@ VEC vf log_vec(vf x) {
     y = choose(x == INFINITY, x, y);
     y = choose(x == 0, all(-INFINITY), y);
     y = choose(x < 0, all(NAN), y);
-    return choose(x == x, y, x + x);
+    return choose(is_number(x), y, x + x);
 }
 
 VEC vf tanh_vec(vf x) {
@@ -118,7 +123,7 @@ VEC vf tanh_vec(vf x) {
     p = p * z * a + a;
     vf far = 1.0f - 2.0f / (exp_vec(a + a) + 1.0f);
     vf y = with_sign(choose(a < 0.625f, p, far), x);
-    return choose(x == x, y, x + x);
+    return choose(is_number(x), y, x + x);
 }
 
 VEC vf sigmoid_vec(vf x) {
@@ -127,7 +132,7 @@ VEC vf sigmoid_vec(vf x) {
     vf y = choose(left, e, all(1.0f)) / t;
     vf inverse = choose(left, 1.0f - y, y);
     y = y - y * (lost * inverse);
-    return choose(x == x, y, x + x);
+    return choose(is_number(x), y, x + x);
 }
 
 VEC vf erf_vec(vf x) {
@@ -151,7 +156,7 @@ VEC vf erf_vec(vf x) {
     g = g * c + 1.692039223e-4f;
     vf far = 1.0f - exp_vec(g);
     vf y = with_sign(choose(a < 0.9f, near, far), x);
-    return choose(x == x, y, x + x);
+    return choose(is_number(x), y, x + x);
 }
 
 /* What is left of a run: loaded into the front of a vector of zeros, and stored from there. */
