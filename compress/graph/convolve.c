@@ -37,6 +37,7 @@ enum {
     MOST_COLS = 1024,
     ENOUGH_TILES = 8,
     PLANE = 1 << 14,   /* depthwise: elements of padded input that a tile goes through at once */
+    FLAT_WIDTH = 32,   /* depthwise: of rows that are summed together */
     MAX_TAPS = 64,     /* depthwise: more taps take the general way */
     SUM_PIECE = 65536, /* of a bias gradient */
 };
@@ -288,9 +289,15 @@ static struct plane_plan plan_planes(const struct convolve *c) {
     return p;
 }
 
+/* Short rows leave most of a register idle. With strides of 1 all rows of a padded plane are summed
+ * as one, its margins too, and what belongs to y is taken out of it. */
+static bool is_flat(const struct convolve *c) {
+    return c->stride[1] == 1 && c->stride[2] == 1 && c->out[2] <= FLAT_WIDTH;
+}
+
 static size_t plane_elements(const struct convolve *c) {
     struct plane_plan p = plan_planes(c);
-    return aligned(p.width * p.height);
+    return aligned(p.width * p.height) * (is_flat(c) ? 2 : 1);
 }
 
 /* Rows [row0, row0 + rows) of x under its padding, padded, width long. */
@@ -335,6 +342,15 @@ static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err
             real *y = w->y + y_offset(w, n, g) + m * w->p + row0 * c->out[2];
             const real *weight = w->w + (g * w->m + m) * taps;
             real bias = w->bias ? w->bias[g * w->m + m] : 0;
+            if (!w->add && is_flat(c)) {
+                size_t width = plan->width, n_flat = (rows - 1) * width + c->out[2];
+                real *flat = plane + aligned(plan->width * plan->height);
+                fill(flat, bias, n_flat);
+                taps_sum(top, weight, taps, 1, n_flat, flat);
+                for (size_t row = 0; row < rows; row++)
+                    memcpy(y + row * c->out[2], flat + row * width, c->out[2] * sizeof *y);
+                continue;
+            }
             if (!w->add)
                 fill(y, bias, rows * c->out[2]);
             for (size_t row = 0; row < rows; row++, y += c->out[2]) {

@@ -52,14 +52,14 @@ OP_MAP_ROW(relu, "Relu", OP_NEEDS_OUT, NULL, "max(x, 0)", OP_MAP_ONNX(6))
 
 static void leaky_relu(const void *params, const real *x, size_t n, real *y) {
     const real alpha = alpha_of(params);
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] < 0 ? alpha * x[i] : x[i];
+    for (size_t i = 0; i < n; i++) /* a product in one arm of a choice would be a branch */
+        y[i] = (x[i] < 0 ? 0 : x[i]) + alpha * (x[i] < 0 ? x[i] : 0);
 }
 
 static void leaky_relu_grad(const void *params, const struct op_map_run *r, real *g) {
     const real alpha = alpha_of(params);
     for (size_t i = 0; i < r->n; i++)
-        g[i] = r->x[i] < 0 ? alpha * r->dy[i] : r->dy[i];
+        g[i] = (r->x[i] < 0 ? alpha : 1) * r->dy[i];
 }
 
 OP_MAP_PARSE(leaky_relu_parse, "alpha", 0.01f, NULL, 0)
@@ -93,11 +93,13 @@ struct elu {
 };
 
 static void elu_run(const struct elu *p, const real *x, size_t n, real *y) {
-    real e[OP_MAP_RUN];
-    vmath_mul_scalar(x, 1 / p->c, n, e);
-    vmath_exp(e, n, e);
+    real e[OP_MAP_RUN] = {0};
     for (size_t i = 0; i < n; i++)
-        y[i] = p->s * (x[i] < 0 ? p->a * (e[i] - 1) : x[i]);
+        e[i] = x[i] < 0 ? x[i] : 0;
+    vmath_mul_scalar(e, 1 / p->c, n, e);
+    vmath_exp(e, n, e);
+    for (size_t i = 0; i < n; i++) /* at and above 0, e is exactly 1 */
+        y[i] = p->s * ((x[i] < 0 ? 0 : x[i]) + p->a * (e[i] - 1));
 }
 
 static void elu_run_grad(const struct elu *p, const struct op_map_run *r, real *g) {

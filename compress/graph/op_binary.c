@@ -610,6 +610,11 @@ static int pow_run(void *ctx, const struct broadcast_run *run, struct err *err) 
         exponent[i] = b_real                            ? (double)pb[i * run->step[1]]
                       : call->in[1]->dtype == DTYPE_U64 ? (double)(uint64_t)whole[i]
                                                         : (double)whole[i];
+    if (a_real && run->step[1] == 0 && run->n > 0 && exponent[0] == 2) {
+        for (size_t i = 0; i < run->n; i++)
+            ((real *)run->out)[i] = pa[i * run->step[0]] * pa[i * run->step[0]];
+        return 0;
+    }
     if (a_real) {
         for (size_t i = 0; i < run->n; i++)
             ((real *)run->out)[i] = pow_real(pa[i * run->step[0]], exponent[i]);

@@ -161,11 +161,29 @@ static void add_taps(const struct pass *p, uint64_t outer, uint64_t o, real *to)
     }
 }
 
+/* Rows [row, end) of one item of four bytes: nearest neighbours along the last axis. */
+static void pick_words(const struct pass *p, uint64_t row, uint64_t end) {
+    const struct resample_axis *a = p->axis;
+    const uint32_t *from = (const uint32_t *)(const void *)p->from + row / a->out * a->in;
+    uint32_t *to = (uint32_t *)(void *)p->to;
+    for (uint64_t o = row % a->out; row < end; row++) {
+        to[row] = from[a->index[o * a->taps]];
+        if (++o == a->out) {
+            o = 0;
+            from += a->in;
+        }
+    }
+}
+
 static int pass_tile(void *ctx, size_t tile, unsigned worker, struct err *err) {
     const struct pass *p = ctx;
     const struct resample_axis *a = p->axis;
     uint64_t row = (uint64_t)tile * p->rows_per_tile, end = row + p->rows_per_tile;
     uint64_t bytes = p->inner * p->item_bytes;
+    if (bytes == sizeof(uint32_t)) {
+        pick_words(p, row, end < p->outer * a->out ? end : p->outer * a->out);
+        return 0;
+    }
     for (; row < end && row < p->outer * a->out; row++) {
         uint64_t outer = row / a->out, o = row % a->out;
         if (p->item_bytes)
