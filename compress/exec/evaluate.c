@@ -440,7 +440,8 @@ static int run_all(struct evaluator *e, struct err *err) {
 static int check_asked(const struct evaluator *e, struct err *err) {
     for (size_t id = 0; id < METRIC_COUNT; id++) {
         const struct metric *metric = metric_at(id);
-        if (!(e->options->metrics >> id & 1) || e->out->metrics[id].present)
+        if (e->options->where_possible || !(e->options->metrics >> id & 1) ||
+            e->out->metrics[id].present)
             continue;
         const char *why = metric->needs & METRIC_NEEDS_ORIGINAL && !e->sides[1].model
                               ? "an original to compare with"

@@ -27,6 +27,7 @@
 struct evaluate_options {
     const struct model *original; /* NULL: none */
     unsigned metrics;             /* bits 1 << metric_id; 0: all that apply */
+    bool where_possible;          /* leave out what was asked for and nothing gives */
     uint64_t samples;             /* at most so many, chosen by the seed; 0: all */
     uint64_t batch;               /* 0: the graph's own, else 32 */
     uint64_t window;              /* token ids; 0: the graph's own, else 512 */

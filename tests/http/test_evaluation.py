@@ -70,6 +70,18 @@ def measured(s):
     s.check("on 8 samples" in said, "the log says so", said)
 
 
+def compared(s):
+    """What only a comparison gives may be asked for: the original is measured without it."""
+    recipe = {"stages": [{"pass": "quantize", "scheme": "f16"}],
+              "evaluation": {"metrics": ["kl", "psnr", "accuracy"]}}
+    done = s.wait(s.submit("net", recipe, dataset="wrong-2")["id"])
+    s.equal(done["state"], "succeeded", "a job that quantizes and compares")
+    e = s.get(f"/v1/jobs/{done['id']}/report").json()["evaluation"]
+    s.equal((sorted(e["before"]["metrics"]), sorted(e["after"]["metrics"])),
+            (["accuracy"], ["accuracy", "kl", "psnr"]), "has what was asked for")
+    s.equal(e["after"]["metrics"]["psnr"]["exact"], True, "ones and noughts are exact in f16")
+
+
 def any_recipe(s):
     """A job with data measures even if its recipe does not ask, where it can."""
     same = {"stages": [{"pass": "quantize", "scheme": "f32"}]}
@@ -128,8 +140,11 @@ def bad_data(s):
             "a job with labels out of range fails")
     text = done["problem"]["detail"]
     s.check("is 4, outside of [0, 4)" in text and "evaluate" in text, "saying which", text)
-    done = s.wait(s.submit("net", on("wrong-2", metrics=["kl", "psnr", "accuracy"]))["id"])
-    s.equal(done["state"], "failed", "the original alone has no KL")
+    unlabelled = tiny.npz({"x": ("<f4", [1, 4], bytes(16))})
+    s.equal(s.put("/v1/datasets/unlabelled", unlabelled).status, 201, "a set without labels")
+    done = s.wait(s.submit("net", on("unlabelled", metrics=["accuracy"]))["id"])
+    s.equal(done["state"], "failed", "has no accuracy")
+    s.check("accuracy needs labels" in done["problem"]["detail"], "saying why", done["problem"])
     s.staging_empties("nothing is left in staging")
 
 
@@ -181,5 +196,5 @@ def met_in_the_middle(s):
     s.staging_empties("nothing is left in staging")
 
 
-main("evaluation", ["--jobs", "1"], upload, measured, any_recipe, bad_data, by_name,
+main("evaluation", ["--jobs", "1"], upload, measured, compared, any_recipe, bad_data, by_name,
      met_in_the_middle)
