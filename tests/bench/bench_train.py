@@ -39,8 +39,9 @@ import digits  # noqa: E402
 import gpt  # noqa: E402
 import resnet  # noqa: E402
 
-DIGITS = {"steps": 1920, "batch": 50, "rate": 0.003, "warmup": 50, "schedule": "cosine",
-          "decay": 0.05, "clip": 1, "train": 0.8, "validation": 0.2, "seed": 1}
+# Another seed is another split: 2,000 digits are 0.3 % uncertain.
+DIGITS = {"steps": 1600, "batch": 50, "rate": 0.002, "warmup": 50, "schedule": "cosine",
+          "decay": 1, "clip": 1, "train": 0.8, "validation": 0.2, "seed": 1}
 GPT = {"steps": 400, "batch": 16, "rate": 0.001, "final": 0.0001, "warmup": 20, "clip": 1,
        "decay": 0.1, "beta2": 0.95, "seed": 1}
 GPT_STEP = {"batch": 16, "rate": 0.0001, "seed": 1}
@@ -78,7 +79,7 @@ def run_digits(b):
     np.savez(b.dir / "digits.npz", x=x, label=label)
     digits.export(digits.net(), b.dir / "digits.onnx")
     whole, halves = b.dir / "whole.safetensors", b.dir / "halves.safetensors"
-    _, took, said = b.ours("digits.onnx", "digits.npz", threads=2, every=320, weights=whole, **DIGITS)
+    _, took, said = b.ours("digits.onnx", "digits.npz", threads=2, every=400, weights=whole, **DIGITS)
     print("\n".join(said))
     accuracy = float(said[-1].split()[5])
     b.fact(accuracy >= 0.98, f"digits: {accuracy:.2%} of 2,000 after {len(took)} steps of 50, "
