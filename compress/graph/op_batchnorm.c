@@ -92,6 +92,11 @@ static int batch_infer(struct op_infer *infer, struct err *err) {
     return 0;
 }
 
+/* How many units of so many elements make a tile. */
+static size_t a_tile(size_t unit) {
+    return unit == 0 ? TILE : unit < TILE ? TILE / unit : 1;
+}
+
 static struct work work_of(const struct op_run *run) {
     const struct array *x = run->in[0];
     struct work w = {.params = run->node->params,
@@ -101,8 +106,8 @@ static struct work work_of(const struct op_run *run) {
     for (unsigned d = 2; d < x->rank; d++)
         w.plane *= (size_t)x->dims[d];
     size_t of_channel = w.batch * w.plane;
-    w.planes_a_tile = w.plane < TILE ? TILE / (w.plane ? w.plane : 1) : 1;
-    w.channels_a_tile = of_channel < TILE ? TILE / (of_channel ? of_channel : 1) : 1;
+    w.planes_a_tile = a_tile(w.plane);
+    w.channels_a_tile = a_tile(of_channel);
     return w;
 }
 

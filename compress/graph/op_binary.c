@@ -354,11 +354,13 @@ static int partial(struct op_infer *infer, const struct binary *rule, struct err
 
 static int infer_rule(struct op_infer *infer, const struct binary *rule, struct err *err) {
     const struct node *node = infer->node;
-    struct type type = infer->in[0]->type;
+    struct type type = {0};
     for (size_t k = 0; k < node->in_count; k++) {
         if (!infer->in[k])
             return op_fail(node, err, "input %zu is not given", k);
         const struct type *next = &infer->in[k]->type;
+        if (k == 0)
+            type = *next;
         if (next->dtype && !taken(rule->takes, next->dtype))
             return op_fail(node, err, "input %zu is %s", k, dtype_row(next->dtype)->name);
         if (next->dtype && type.dtype && next->dtype != type.dtype)

@@ -172,7 +172,7 @@ static int label_axes(const struct node *node, const unsigned *ranks, struct lab
 static int einsum_infer(struct op_infer *infer, struct err *err) {
     const struct node *node = infer->node;
     struct type *y = &infer->out[0].type;
-    unsigned ranks[MOST_TERMS];
+    unsigned ranks[MOST_TERMS] = {0};
     bool ranked = true;
     for (size_t i = 0; i < node->in_count; i++) {
         const struct type *x = &infer->in[i]->type;
@@ -180,7 +180,7 @@ static int einsum_infer(struct op_infer *infer, struct err *err) {
         ranked = ranked && x->ranked;
         ranks[i] = x->rank;
     }
-    struct labels labels;
+    struct labels labels = {0};
     if (!ranked)
         return 0;
     if (label_axes(node, ranks, &labels, err) < 0)
@@ -220,8 +220,8 @@ static void add_steps(const struct array *x, const uint8_t *label, const int *pl
 
 static void steps_of(const struct op_run *run, struct steps *ret) {
     const struct node *node = run->node;
-    unsigned ranks[MOST_TERMS];
-    struct labels labels;
+    unsigned ranks[MOST_TERMS] = {0};
+    struct labels labels = {0};
     int place[LABELS];
     *ret = (struct steps){0};
     for (size_t i = 0; i < node->in_count; i++)
@@ -566,8 +566,8 @@ static uint64_t einsum_macs(const struct op_run *shapes) {
 
 /* A label's axes go together, wherever they are; what the output does not have is summed. */
 static int einsum_dims(struct relations *r, const struct op_run *shapes) {
-    unsigned ranks[MOST_TERMS];
-    struct labels labels;
+    unsigned ranks[MOST_TERMS] = {0};
+    struct labels labels = {0};
     struct axis first[LABELS];
     bool seen[LABELS] = {false}, kept[LABELS] = {false};
     for (size_t i = 0; i < shapes->node->in_count; i++)

@@ -115,7 +115,8 @@ static void find_taps(const struct grid *p, double at, uint64_t size, struct tap
     if (p->mode != MODE_CUBIC)
         x = bring_in(p, x, n);
     ret->count = p->mode == MODE_NEAREST ? 1 : p->mode == MODE_LINEAR ? 2 : 4;
-    double first = p->mode == MODE_NEAREST ? nearbyint(x) : floor(x) - (double)(ret->count / 2 - 1);
+    const double half = ret->count == 4 ? 2 : 1;
+    double first = p->mode == MODE_NEAREST ? nearbyint(x) : floor(x) - (half - 1);
     for (unsigned t = 0; t < ret->count; t++) {
         double i = first + t;
         ret->weight[t] = p->mode == MODE_NEAREST  ? 1

@@ -101,7 +101,7 @@ static int pad_infer(struct op_infer *infer, struct err *err) {
         return -1;
     const struct type *x = &infer->in[0]->type;
     struct type *y = &infer->out[0].type;
-    struct dim before[LIMIT_RANK], after[LIMIT_RANK];
+    struct dim before[LIMIT_RANK] = {{0}}, after[LIMIT_RANK] = {{0}};
     bool known;
     y->dtype = x->dtype;
     if (!x->ranked)
@@ -141,7 +141,7 @@ struct pad {
 
 static int pad_prepare(const struct op_run *run, struct pad *p, struct err *err) {
     const struct array *x = run->in[0], *y = run->out[0];
-    struct dim before[LIMIT_RANK], after[LIMIT_RANK];
+    struct dim before[LIMIT_RANK] = {{0}}, after[LIMIT_RANK] = {{0}};
     uint64_t dims[LIMIT_RANK];
     const enum mode *mode = run->node->params;
     bool known;
@@ -321,7 +321,7 @@ static int pad_backward(const struct op_backward *back, struct err *err) {
 /* Axes that are not padded may be cut. */
 static int pad_dims(struct relations *r, const struct op_run *shapes) {
     const struct node *node = shapes->node;
-    struct dim before[LIMIT_RANK], after[LIMIT_RANK];
+    struct dim before[LIMIT_RANK] = {{0}}, after[LIMIT_RANK] = {{0}};
     bool known = true;
     for (size_t i = 1; i < node->in_count; i++) {
         known = known && (i == VALUE || !shapes->in[i] || shapes->in[i]->data);

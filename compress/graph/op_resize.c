@@ -208,7 +208,7 @@ static int resize_infer(struct op_infer *infer, struct err *err) {
     struct type *y = &infer->out[0].type;
     struct dim sizes[LIMIT_RANK];
     size_t size_count = 0;
-    struct side sides[LIMIT_RANK];
+    struct side sides[LIMIT_RANK] = {{0}};
     y->dtype = x->dtype;
     if (!x->ranked)
         return 0;
@@ -317,12 +317,12 @@ static int prepare(const struct op_run *run, struct passes *ret, struct err *err
     const struct node *node = run->node;
     const struct resize *p = node->params;
     const struct array *x = run->in[0], *y = run->out[0], *scales = NULL, *roi = NULL;
-    struct side sides[LIMIT_RANK];
+    struct side sides[LIMIT_RANK] = {{0}};
     struct dim in[LIMIT_RANK], sizes[LIMIT_RANK];
     size_t size_count = 0;
     unsigned axes[LIMIT_RANK], order[LIMIT_RANK];
-    size_t count;
-    uint64_t dims[LIMIT_RANK];
+    size_t count = 0;
+    uint64_t dims[LIMIT_RANK] = {0};
     if (p->scales_slot && node_has(node, p->scales_slot) && run->in[p->scales_slot]->elements)
         scales = run->in[p->scales_slot];
     if (p->sizes_slot && node_has(node, p->sizes_slot)) {

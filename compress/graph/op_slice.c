@@ -12,6 +12,8 @@
 #include "compress/graph/relate.h"
 #include "compress/graph/strided.h"
 
+#include <assert.h>
+
 /* ---- Slice: starts, ends, axes are attributes before version 10, then inputs, steps too ---- */
 
 enum { STARTS = 1, ENDS, AXES, STEPS };
@@ -39,7 +41,7 @@ static bool slice_list(const struct node *node, const struct fact *const *facts,
     }
     if (facts)
         return content_read(facts[slot], ret, LIMIT_RANK, ret_count);
-    if (arrays[slot]->elements > LIMIT_RANK)
+    if (!arrays[slot] || arrays[slot]->elements > LIMIT_RANK)
         return false;
     *ret_count = (size_t)arrays[slot]->elements;
     for (size_t i = 0; i < *ret_count; i++)
@@ -102,6 +104,7 @@ static int slice_cuts(const struct node *node, const struct fact *const *facts,
 static void slice_range(const struct cut *cut, int64_t n, int64_t *ret_start, int64_t *ret_step,
                         int64_t *ret_count) {
     int64_t start = 0, end = n, step = 1;
+    assert(n >= 0 && (!cut->cut || cut->step != 0)); /* refused where it is read */
     if (cut->cut) {
         int64_t low = cut->step < 0 ? -1 : 0, high = cut->step < 0 ? n - 1 : n;
         start = cut->start.size < 0 ? cut->start.size + n : cut->start.size;
@@ -134,12 +137,11 @@ static int slice_dim(struct op_infer *infer, const struct cut *cut, struct dim n
         return 0;
     }
     bool to_end = dim_known(cut->end) ? cut->end.size >= far : dim_same(cut->end, n);
-    if (cut->step == 1 && dim_same(cut->start, DIM(0)) && to_end)
-        *ret = n;
-    else if (cut->step == -1 && dim_same(cut->start, DIM(-1)) && numbers && cut->end.size < -far)
-        *ret = n;
-    else
+    bool forth = cut->step == 1 && dim_same(cut->start, DIM(0)) && to_end;
+    bool back = cut->step == -1 && dim_same(cut->start, DIM(-1)) && numbers && cut->end.size < -far;
+    if (!forth && !back)
         return content_fresh(infer, ret, err);
+    *ret = n;
     return 0;
 }
 
@@ -269,9 +271,10 @@ static int slice_set(struct node *node, const char *name, size_t slot, const int
 static int slice_cut(struct node *node, const struct op_run *before, const struct op_run *after,
                      struct err *err) {
     const struct array *x = before->in[0];
-    struct dim starts[LIMIT_RANK], ends[LIMIT_RANK], axes[LIMIT_RANK];
+    struct dim starts[LIMIT_RANK] = {{0}}, ends[LIMIT_RANK] = {{0}}, axes[LIMIT_RANK] = {{0}};
     size_t count = 0, end_count = 0, axis_count = 0;
-    int64_t first[LIMIT_RANK], last[LIMIT_RANK], start[LIMIT_RANK], step[LIMIT_RANK];
+    int64_t first[LIMIT_RANK] = {0}, last[LIMIT_RANK] = {0}, start[LIMIT_RANK] = {0},
+            step[LIMIT_RANK] = {0};
     if (!slice_parts(before, start, step) ||
         !slice_list(node, NULL, before->in, STARTS, starts, &count) ||
         !slice_list(node, NULL, before->in, ENDS, ends, &end_count))
@@ -476,6 +479,7 @@ static int split_dims(struct relations *r, const struct op_run *shapes) {
     unsigned axis;
     uint64_t offset = 0;
     bool equal = !split_given(node), all = true;
+    assert(node->out_count > 0); /* min_out */
     if (op_axis(node, node_int(node, "axis", 0), x->rank, &axis, NULL) != 0 ||
         relate_fixed_from(r, AXIS_IN(1, 0)) < 0)
         return -1;

@@ -99,7 +99,8 @@ static void fill_row(const struct resample *how, struct resample_axis *a, uint64
         weight[0] = 1;
         return;
     }
-    double first = ceil(x) - (double)(a->taps / 2), sum = 0;
+    unsigned half = a->taps / 2;
+    double first = ceil(x) - half, sum = 0;
     double stretch = how->antialias && a->scale < 1 ? a->scale : 1;
     for (unsigned t = 0; t < a->taps; t++) {
         double at = first + t, w = kernel(how, (at - x) * stretch);

@@ -517,7 +517,7 @@ static int count_constants(const struct verifier *v, size_t *ret_count, struct e
         for (const char *name = t->name; name; name = strchr(name, '.')) {
             name += *name == '.';
             uint32_t at = strmap_get(&constants, name);
-            if (at == STRMAP_NONE)
+            if (!list || at == STRMAP_NONE)
                 continue;
             *ret_count += list[at]->rank == t->rank &&
                           memcmp(list[at]->dims, t->dims, t->rank * sizeof t->dims[0]) == 0;
