@@ -92,7 +92,7 @@ int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
     char is[80];
     if (encoding_equal(wanted, &tensor->stored))
         return 0;
-    const struct graph *graph;
+    const struct graph *graph = NULL;
     const struct value *value = value_of(model, tensor, &graph);
     if (model->quantization) {
         violations_add(list, ERR_UNSUPPORTED, pointer,

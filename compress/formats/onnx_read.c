@@ -645,7 +645,7 @@ static int settle_plain(struct onnx_scope *scope, const struct onnx_node *node, 
         return -1;
     *ret_done = true;
     /* An output of the function that is a constant: the value was declared by the caller. */
-    if (graph_value(scope->graph, name)) {
+    if (graph_value(scope->graph, name) && scope->renames) {
         name = renamed(scope, node->out.list[0]);
         if (!name)
             return onnx_no_memory(err);

@@ -4,6 +4,7 @@
 #include "compress/base/loop.h"
 #include "compress/tensor/vmath.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { OUT = BROADCAST_INPUTS, OPERANDS = BROADCAST_INPUTS + 1 };
@@ -185,6 +186,7 @@ static void deliver(const struct job *job, uint64_t part, uint64_t at, const rea
 static void sum_rows(const struct job *job, uint64_t part, uint64_t e, size_t n, uint64_t from,
                      uint64_t to) {
     real sum[BROADCAST_RUN], g[BROADCAST_RUN];
+    assert(from < to); /* no items without rows */
     for (uint64_t r = from; r < to; r++) {
         uint64_t offset[OPERANDS] = {0};
         struct broadcast_run run;

@@ -315,6 +315,12 @@ static void a_short_initializer_is_named(void **state) {
     CHECK_HOLDS(err.text, "4 bytes of data, its shape needs 24");
 }
 
+/* Found by fuzzing: the constant was to be renamed as in a function, where there was none. */
+static void a_constant_named_like_an_input_is_refused(void **state) {
+    check_refused("input x f32[1]\nConstant -> x value_float=1.5\nRelu x -> y\noutput y f32[1]",
+                  "two values of the graph are called 'x'");
+}
+
 static void absurd_counts(void **state) {
     struct bytebuf graph = {0}, model = {0};
     struct tinyonnx t;
@@ -341,6 +347,7 @@ int main(void) {
         cmocka_unit_test(an_operator_set_from_the_future),
         cmocka_unit_test(no_graphs),
         cmocka_unit_test(a_short_initializer_is_named),
+        cmocka_unit_test(a_constant_named_like_an_input_is_refused),
         cmocka_unit_test(absurd_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
