@@ -126,7 +126,7 @@ static uint64_t count_of(const struct tensor *tensor) {
 }
 
 static int know_dequantize(struct known *k, const struct node *node, struct err *err) {
-    struct value *codes, *scales;
+    struct value *codes = NULL, *scales = NULL;
     const struct tensor *w = plain_tensor(k, node, 0, DTYPE_I8, &codes);
     const struct tensor *s = plain_tensor(k, node, 1, DTYPE_F32, &scales);
     bool zero;
@@ -147,7 +147,7 @@ static int know_dequantize(struct known *k, const struct node *node, struct err 
 }
 
 static int know_nbits(struct known *k, const struct node *node, struct err *err) {
-    struct value *codes, *scales;
+    struct value *codes = NULL, *scales = NULL;
     const struct tensor *w = plain_tensor(k, node, 1, DTYPE_U8, &codes);
     const struct tensor *s = plain_tensor(k, node, 2, DTYPE_F32, &scales);
     int64_t bits = node_int(node, "bits", 4), block = node_int(node, "block_size", 0);
@@ -180,7 +180,7 @@ static struct node *only_reader(const struct value *value, const char *op_type) 
 
 /* MatMulInteger → Cast → Mul by Mul(scale of a, scale of w). */
 static int know_integer(struct known *k, const struct node *node, struct err *err) {
-    struct value *codes, *scales;
+    struct value *codes = NULL, *scales = NULL;
     const struct tensor *w = plain_tensor(k, node, 1, DTYPE_I8, &codes);
     const struct node *cast = only_reader(node->out[0], "Cast");
     const struct node *mul = cast ? only_reader(cast->out[0], "Mul") : NULL;

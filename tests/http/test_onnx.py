@@ -25,8 +25,8 @@ def one_file(s):
     s.equal(s.get(f"/v1/jobs/{job['id']}/artifact").body, data, "gives the same bytes")
     report = s.get(f"/v1/jobs/{job['id']}/report").json()
     s.equal(len(report["tensors"]), 4, "and a report of every tensor")
-    s.refused(s.post("/v1/jobs", {"model": "net", "recipe": "int8"}), 422, "recipe-does-not-fit",
-              "a preset for other containers")
+    s.refused(s.post("/v1/jobs", {"model": "net", "recipe": "gguf-q8_0"}), 422,
+              "recipe-does-not-fit", "a preset for other containers")
 
 
 def folder(s):
