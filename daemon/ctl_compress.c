@@ -128,10 +128,13 @@ static int make_plan(struct compressing *c, struct err *err) {
     const char *dataset = ctl_text(c->call, "dataset");
     if (!dataset)
         dataset = c->recipe->evaluation.dataset;
+    if (!dataset)
+        dataset = c->recipe->calibration.dataset;
     c->dataset_name = dataset;
     if (dataset && dirfiles_open(dataset, true, &c->dataset, err) < 0)
         return -1;
     limits.evaluation = c->dataset;
+    limits.calibration = c->dataset;
     return plan_new(c->files, c->recipe, source_name(c->arena, c->model_path), &limits,
                     &c->findings, &c->plan, err);
 }

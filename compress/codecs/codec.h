@@ -80,6 +80,8 @@ struct encoding {
     /* The runtime quantizes activations too, per token (w8a8, fp8). A fact for the container's
      * configuration; the bytes do not depend on it and encoding_equal() does not look at it. */
     bool dynamic_activations;
+    /* The same with ranges found beforehand, on a calibration set. */
+    bool static_activations;
 };
 
 struct encode_options {

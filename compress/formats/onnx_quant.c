@@ -3,6 +3,7 @@
 
 #include "compress/formats/onnx_half.h"
 #include "compress/formats/onnx_linear.h"
+#include "compress/formats/onnx_qdq.h"
 #include "compress/graph/graph.h"
 
 #include <stdio.h>
@@ -87,6 +88,22 @@ static void adapt_integers(const struct tensor *tensor, const struct graph *grap
     *wanted = e.dynamic_activations || e.group_len ? e : tensor->stored;
 }
 
+/* Codes for convolutions and products between quantized activations. */
+static void adapt_static(const struct model *model, const struct tensor *tensor,
+                         const struct graph *graph, const struct value *value,
+                         struct encoding *wanted) {
+    enum granularity granularity;
+    if (!value || graph != model->graph || !onnx_qdq_takes(value, &granularity)) {
+        *wanted = tensor->stored;
+        return;
+    }
+    wanted->scale_dtype = DTYPE_F32;
+    wanted->granularity = granularity;
+    wanted->group_len = 0;
+    wanted->packing = PACKING_BYTES;
+    wanted->transposed = false;
+}
+
 int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
                      struct encoding *wanted, const char *pointer, struct violations *list) {
     char is[80];
@@ -117,7 +134,10 @@ int onnx_quant_adapt(const struct model *model, const struct tensor *tensor,
         return 0;
     }
     if (f32 && wanted->codec->family == CODEC_AFFINE && wanted->symmetric) {
-        adapt_integers(tensor, graph, value, wanted);
+        if (wanted->static_activations)
+            adapt_static(model, tensor, graph, value, wanted);
+        else
+            adapt_integers(tensor, graph, value, wanted);
         return 0;
     }
     if (f32 && wanted->codec->family == CODEC_AFFINE) {
@@ -144,7 +164,7 @@ static int rewrite_products(struct model *model, struct graph *graph, bool *ret_
         if (value->dead || value->kind != VALUE_WEIGHT || value->tensor == VALUE_NO_TENSOR)
             continue;
         const struct tensor *tensor = &model->tensors[value->tensor];
-        if (tensor->wanted.codec->family != CODEC_AFFINE ||
+        if (tensor->wanted.codec->family != CODEC_AFFINE || tensor->wanted.static_activations ||
             encoding_equal(&tensor->wanted, &tensor->stored))
             continue;
         *ret_any = true;
@@ -169,7 +189,8 @@ int onnx_quant_prepare(struct model *model, struct violations *warnings, struct 
         tensor->options.clamp = true;
         halves = true;
     }
-    if (rewrite_products(model, model->graph, &products, err) < 0)
+    if (rewrite_products(model, model->graph, &products, err) < 0 ||
+        onnx_qdq_rewrite(model, &products, err) < 0)
         return -1;
     if (halves && onnx_half_rewrite(model, model->graph, err) < 0)
         return -1;

@@ -8,6 +8,8 @@
  *                     the longest that is not above group_size and divides the matrix
  *   int8, with        the same by MatMulInteger, a scale per output channel; activations are
  *   activations       quantized as they come (onnx_linear.h)
+ *   int8, activations products and convolutions between QuantizeLinear and DequantizeLinear, a
+ *   "static"          scale per output channel; ranges come from calibration (onnx_qdq.h)
  *   f16   every operator that can computes in it, with Casts where one cannot (onnx_half.h)
  *
  * A tensor whose readers do not take the format stays as it is; prepare says so once.

@@ -420,6 +420,12 @@ int graph_take_over(struct graph *graph, struct value *value, struct value **ret
     return 0;
 }
 
+bool graph_remove_unread(struct value *value) {
+    assert(value->kind == VALUE_WEIGHT || value->kind == VALUE_CONSTANT);
+    value->dead = value->dead || !is_read(value);
+    return value->dead;
+}
+
 static bool is_wanted(const struct node *node) {
     for (size_t i = 0; i < node->out_count; i++)
         if (node->out[i] && is_read(node->out[i]))

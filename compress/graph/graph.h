@@ -205,6 +205,8 @@ int graph_split_value(struct graph *graph, struct value *value,
  * readers and its place among the outputs, and waits for the node that the caller adds to make it.
  */
 int graph_take_over(struct graph *graph, struct value *value, struct value **ret, struct err *err);
+/* A weight or constant that nothing reads goes; false: something does. */
+bool graph_remove_unread(struct value *value);
 /* Nodes none of whose outputs lead to an output of the graph, and values that nothing uses (inputs
  * stay). Returns how many nodes went. */
 size_t graph_remove_dead(struct graph *graph);

@@ -47,18 +47,22 @@ void model_free(struct model *model) {
     arena_free(model->arena); /* the model itself lives in it */
 }
 
-static bool has_memory(const struct model *model) {
+/* What a reader decoded, and what a pass makes. */
+enum { MEMORIES_MAX = 2 };
+
+static size_t count_memories(const struct model *model) {
+    size_t count = 0;
     for (size_t i = 0; i < model->file_count; i++)
-        if (model->files[i].resolver_index == SIZE_MAX)
-            return true;
-    return false;
+        count += model->files[i].resolver_index == SIZE_MAX;
+    return count;
 }
 
 static int make_room(struct model *model, struct err *err) {
     if (!model->files) {
-        /* One allocation for the most there can be: files keep their addresses. One more than the
+        /* One allocation for the most there can be: files keep their addresses. Some more than the
          * resolver has: model_add_memory(). */
-        model->files = ARENA_ARRAY(model->arena, struct model_file, model->resolver->count + 1);
+        model->files =
+            ARENA_ARRAY(model->arena, struct model_file, model->resolver->count + MEMORIES_MAX);
         if (!model->files)
             return err_set(err, ERR_NO_MEMORY, "the list of files needs too much memory");
     }
@@ -69,7 +73,7 @@ int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_fil
                    struct err *err) {
     if (make_room(model, err) < 0)
         return -1;
-    if (model->file_count - has_memory(model) == model->resolver->count)
+    if (model->file_count - count_memories(model) == model->resolver->count)
         return err_set(err, ERR_BUG, "more tensor files than files");
     const struct resolver_file *listed = &model->resolver->files[resolver_index];
     struct source *source;
@@ -90,8 +94,8 @@ int model_add_memory(struct model *model, const void *data, size_t len, uint32_t
     static const char path[] = "";
     if (make_room(model, err) < 0)
         return -1;
-    if (has_memory(model))
-        return err_set(err, ERR_BUG, "more than one memory for decoded tensors");
+    if (count_memories(model) == MEMORIES_MAX)
+        return err_set(err, ERR_BUG, "more memories for tensors than a model has");
     struct source *source = source_over_memory(data, len, path);
     if (!source)
         return err_set(err, ERR_NO_MEMORY, "no memory for decoded tensors");

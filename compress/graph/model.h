@@ -26,6 +26,7 @@ struct arena;
 struct format;
 struct arch;
 struct graph;
+struct ranges;
 
 enum role { /* bits, so that a selector can name a family */
             ROLE_NONE = 0,
@@ -108,7 +109,10 @@ struct model {
     struct model_fact *facts;
     size_t fact_count;
     struct graph *graph; /* what it computes, in the arena; NULL: the format does not say */
-    void *private;       /* the format's own index, in the arena */
+    /* What running the original must find out before this model can be written (ranges.h), in the
+     * arena; NULL: nothing. */
+    struct ranges *ranges;
+    void *private; /* the format's own index, in the arena */
 };
 
 /* An empty model with an arena of its own; NULL when out of memory. */
@@ -118,7 +122,7 @@ void model_free(struct model *model); /* closes the sources; not the resolver */
 /* Registers a file that holds tensors and opens its source. -1 with err set. */
 int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_file, struct err *err);
 /* The same for tensors that no file holds as bytes (ONNX stores some as lists of varints) and that
- * were decoded into the arena. At most once. */
+ * were decoded into the arena, or are still to be computed. At most twice. */
 int model_add_memory(struct model *model, const void *data, size_t len, uint32_t *ret_file,
                      struct err *err);
 /* What every format does at the end of its open: elements, wanted = stored, the architecture row

@@ -38,7 +38,7 @@ struct quantize {
 
 static const char *const granularities[] = {"tensor", "channel", "group", NULL};
 static const char *const searches[] = {"minmax", "mse", NULL};
-static const char *const activations[] = {"none", "dynamic", NULL};
+static const char *const activations[] = {"none", "dynamic", "static", NULL};
 
 #define RULE(field) offsetof(struct rule, field)
 #define STAGE(field) (offsetof(struct quantize, rule) + offsetof(struct rule, field))
@@ -47,42 +47,43 @@ static const char *const activations[] = {"none", "dynamic", NULL};
 #define GROUP_SIZE_MIN 8
 #define GROUP_SIZE_MAX 65536
 
-#define FORMAT_PARAMS(AT)                                                                         \
-    {.key = "scheme",                                                                             \
-     .kind = PARAM_SCHEME,                                                                        \
-     .offset = AT(scheme),                                                                        \
-     .required = true,                                                                            \
-     .doc = "The number format that weights are stored in."},                                     \
-        {.key = "granularity",                                                                    \
-         .kind = PARAM_STRING,                                                                    \
-         .offset = AT(granularity),                                                               \
-         .one_of = granularities,                                                                 \
-         .doc = "How many weights share a scale: the whole tensor, an output channel (row) or a " \
-                "group of group_size columns. Integers and fp8 only; default channel, for int4 "  \
-                "group."},                                                                        \
-        {.key = "group_size",                                                                     \
-         .kind = PARAM_INT,                                                                       \
-         .offset = AT(group_size),                                                                \
-         .min = GROUP_SIZE_MIN,                                                                   \
-         .max = GROUP_SIZE_MAX,                                                                   \
-         .doc = "Columns per scale; must divide every row. Default 128 where granularity is "     \
-                "group."},                                                                        \
-        {.key = "symmetric",                                                                      \
-         .kind = PARAM_BOOL,                                                                      \
-         .offset = AT(symmetric),                                                                 \
-         .default_json = "true",                                                                  \
-         .doc = "No zero point. Integers only."},                                                 \
-        {.key = "search",                                                                         \
-         .kind = PARAM_STRING,                                                                    \
-         .offset = AT(search),                                                                    \
-         .one_of = searches,                                                                      \
-         .doc = "How a scale is found: from the value range, or as the one with the smallest "    \
-                "squared error. Integers and fp8 only; default mse for int4, else minmax."},      \
-    {                                                                                             \
-        .key = "activations", .kind = PARAM_STRING, .offset = AT(activations),                    \
-        .one_of = activations,                                                                    \
-        .doc = "Whether the runtime quantizes activations, per token, too. Default dynamic for "  \
-               "fp8_e4m3 (which has no other form), else none; int8 takes both."                  \
+#define FORMAT_PARAMS(AT)                                                                          \
+    {.key = "scheme",                                                                              \
+     .kind = PARAM_SCHEME,                                                                         \
+     .offset = AT(scheme),                                                                         \
+     .required = true,                                                                             \
+     .doc = "The number format that weights are stored in."},                                      \
+        {.key = "granularity",                                                                     \
+         .kind = PARAM_STRING,                                                                     \
+         .offset = AT(granularity),                                                                \
+         .one_of = granularities,                                                                  \
+         .doc = "How many weights share a scale: the whole tensor, an output channel (row) or a "  \
+                "group of group_size columns. Integers and fp8 only; default channel, for int4 "   \
+                "group."},                                                                         \
+        {.key = "group_size",                                                                      \
+         .kind = PARAM_INT,                                                                        \
+         .offset = AT(group_size),                                                                 \
+         .min = GROUP_SIZE_MIN,                                                                    \
+         .max = GROUP_SIZE_MAX,                                                                    \
+         .doc = "Columns per scale; must divide every row. Default 128 where granularity is "      \
+                "group."},                                                                         \
+        {.key = "symmetric",                                                                       \
+         .kind = PARAM_BOOL,                                                                       \
+         .offset = AT(symmetric),                                                                  \
+         .default_json = "true",                                                                   \
+         .doc = "No zero point. Integers only."},                                                  \
+        {.key = "search",                                                                          \
+         .kind = PARAM_STRING,                                                                     \
+         .offset = AT(search),                                                                     \
+         .one_of = searches,                                                                       \
+         .doc = "How a scale is found: from the value range, or as the one with the smallest "     \
+                "squared error. Integers and fp8 only; default mse for int4, else minmax."},       \
+    {                                                                                              \
+        .key = "activations", .kind = PARAM_STRING, .offset = AT(activations),                     \
+        .one_of = activations,                                                                     \
+        .doc = "Whether the runtime quantizes activations too: dynamic, as they come, or static, " \
+               "with ranges from the calibration set (ONNX, int8 alone). Default dynamic for "     \
+               "fp8_e4m3 (which has no other form), else none; int8 takes both."                   \
     }
 
 static const struct pass_param keep_params[] = {
@@ -217,12 +218,15 @@ static void resolve_scaled(struct resolving *r, const struct scheme *scheme) {
     e->symmetric = rule->symmetric;
     if (!rule->symmetric && !scheme->asymmetric)
         refuse(r, "symmetric", "%s is always symmetric", scheme->name);
+    e->static_activations = rule->activations && strcmp(rule->activations, "static") == 0;
+    if (e->static_activations && strcmp(scheme->name, "int8") != 0)
+        refuse(r, "activations", "static activations are for int8 weights alone");
     e->dynamic_activations =
         rule->activations ? strcmp(rule->activations, "dynamic") == 0 : !scheme->activations_none;
     if (e->dynamic_activations && !scheme->activations_dynamic)
         refuse(r, "activations", "no runtime quantizes activations beside %s weights",
                scheme->name);
-    if (!e->dynamic_activations && !scheme->activations_none)
+    if (!e->dynamic_activations && !e->static_activations && !scheme->activations_none)
         refuse(r, "activations", "no runtime loads %s weights without dynamic activations",
                scheme->name);
     /* Packed words are for weights alone; where activations are 8 bit, so are whole-byte codes. */
@@ -289,6 +293,13 @@ static bool fits_container(struct applying *a, const struct rule *rule) {
     bool fits = family == CODEC_PLAIN || (family == CODEC_BLOCK) == a->gguf;
     if (a->model->graph && family == CODEC_SCALED)
         fits = false;
+    if (rule->encoding.static_activations && !a->model->graph) {
+        char at[200];
+        snprintf(at, sizeof at, "%s/activations", rule->origin.pointer);
+        violations_add(a->list, ERR_MISFIT, at,
+                       "static activations need a model that comes with a graph (ONNX)");
+        return false;
+    }
     if (fits)
         return true;
     char names[300] = "";

@@ -3,6 +3,7 @@
 
 #include "compress/base/limits.h"
 #include "compress/formats/format.h"
+#include "compress/passes/calibrate.h"
 #include "compress/recipe/emit.h"
 #include "compress/report/verify.h"
 
@@ -20,7 +21,8 @@ struct run {
     struct emit_result emitted;
     struct verify_result verified;
     struct report *report;
-    unsigned stages; /* of the progress: write, verify, and two evaluations */
+    unsigned first;  /* stage after calibration */
+    unsigned stages; /* of the progress: calibrate, write, verify, and two evaluations */
 };
 
 static double now_seconds(void) {
@@ -52,13 +54,40 @@ static void add_stage(struct run *r, const char *name, double since, uint64_t pe
     };
 }
 
+/* The source is opened anew: the plan's graph is that of the artifact. */
+static int calibrate(struct run *r, struct err *err) {
+    double since = now_seconds();
+    const struct recipe_data *data = &r->plan->recipe->calibration;
+    struct model *source = NULL;
+    struct calibrate_options options = {
+        .method = (enum calibrate_method)data->method,
+        .samples = data->samples,
+        .batch = data->batch,
+        .window = data->window,
+        .seed = r->plan->recipe->seed,
+        .team = r->env->team,
+        .progress = r->env->progress,
+        .at = {.stage = "calibrate", .stages = r->stages},
+    };
+    progress_logf(r->env->progress, "info", "calibrate: ranges of activations");
+    int result = format_open(r->plan->model->resolver, &source, err);
+    if (result == 0)
+        result = calibrate_run(source, r->plan->model, r->plan->calibration, &options, err);
+    model_free(source);
+    if (result < 0)
+        return err_context(err, "calibrate");
+    add_stage(r, "calibrate", since, calibrate_memory_bytes(r->plan->model),
+              r->plan->calibrate_bytes);
+    return 0;
+}
+
 static int emit(struct run *r, struct err *err) {
     double since = now_seconds();
     const char *name = work_name(r->plan->recipe);
     struct emit_env env = {
         .team = r->env->team,
         .progress = r->env->progress,
-        .at = {.stage = name, .stages = r->stages},
+        .at = {.stage = name, .stage_index = r->first, .stages = r->stages},
     };
     progress_logf(r->env->progress, "info", "%s: %" PRIu64 " bytes in, %" PRIu64 " bytes out", name,
                   r->plan->bytes_in, r->plan->bytes_out);
@@ -84,7 +113,7 @@ static int verify(struct run *r, struct err *err) {
     struct verify_env env = {
         .team = r->env->team,
         .progress = r->env->progress,
-        .at = {.stage = "verify", .stage_index = 1, .stages = r->stages},
+        .at = {.stage = "verify", .stage_index = r->first + 1, .stages = r->stages},
     };
     progress_logf(r->env->progress, "info", "verify: reading the artifact back");
     if (verify_run(r->plan->model, r->outputs, files, layout->count, overflows, &env, r->arena,
@@ -103,7 +132,7 @@ static int measure(struct run *r, const struct model *model, const struct model 
     options.team = r->env->team;
     options.progress = r->env->progress;
     options.at = (struct progress_state){
-        .stage = "evaluate", .stage_index = stage_index, .stages = r->stages};
+        .stage = "evaluate", .stage_index = r->first + stage_index, .stages = r->stages};
     return evaluate_run(model, r->plan->evaluation, &options, ret, err);
 }
 
@@ -301,14 +330,15 @@ int pipeline_run(struct plan *plan, struct outputs *outputs, const struct pipeli
         .env = env,
         .arena = arena_new(LIMIT_MODEL_ARENA_BYTES),
         .report = report_new(),
-        .stages = plan->evaluation ? 4 : 2,
+        .first = plan->calibration != NULL,
+        .stages = (plan->evaluation ? 4 : 2) + (plan->calibration != NULL),
     };
     int result = -1;
     if (!r.arena || !r.report) {
         err_set(err, ERR_NO_MEMORY, "no memory to start");
         goto out;
     }
-    if (emit(&r, err) < 0)
+    if ((plan->calibration && plan->model->ranges && calibrate(&r, err) < 0) || emit(&r, err) < 0)
         goto out;
     if (env->before_verify)
         env->before_verify(env->before_verify_self);

@@ -7,6 +7,7 @@
 #include "compress/base/nearest.h"
 #include "compress/formats/format.h"
 #include "compress/graph/arch.h"
+#include "compress/passes/calibrate.h"
 #include "compress/recipe/emit.h"
 #include "compress/report/verify.h"
 
@@ -200,6 +201,45 @@ static int open_evaluation(struct plan *plan, struct resolver *files, struct vio
     return 0;
 }
 
+static bool wants_calibration(const struct model *model) {
+    for (size_t i = 0; i < model->tensor_count; i++)
+        if (model->tensors[i].wanted.codec->family == CODEC_AFFINE &&
+            model->tensors[i].wanted.static_activations)
+            return true;
+    return false;
+}
+
+static int open_calibration(struct plan *plan, const struct plan_limits *limits,
+                            struct violations *list, struct err *err) {
+    struct resolver *files = limits->calibration ? limits->calibration : limits->evaluation;
+    const struct recipe_data *data = &plan->recipe->calibration;
+    if (!wants_calibration(plan->model)) {
+        if (data->given)
+            violations_add(&plan->warnings, ERR_MISFIT, data->pointer,
+                           "no stage looks at the calibration set");
+        return 0;
+    }
+    if (data->dataset && !limits->calibration) {
+        violations_add(list, ERR_UNSUPPORTED, data->pointer,
+                       "ranges come from the job's own dataset; leave its name out here");
+        return 0;
+    }
+    if (!files) {
+        violations_add(list, ERR_MISFIT, data->pointer,
+                       "static activations need a calibration set, and the job has no dataset");
+        return 0;
+    }
+    if (dataset_open(files, &plan->calibration, err) < 0)
+        return err_at_pointer(err, "%s", data->pointer);
+    struct evaluate_options options = {.samples = data->samples,
+                                       .batch = data->batch,
+                                       .window = data->window,
+                                       .seed = plan->recipe->seed};
+    if (evaluate_predict(plan->model, plan->calibration, &options, &plan->calibrate_bytes, err) < 0)
+        return err_at_pointer(err, "%s", data->pointer);
+    return 0;
+}
+
 static int add_up(struct plan *plan, const struct plan_limits *limits, struct violations *list,
                   struct err *err) {
     struct model *model = plan->model;
@@ -224,6 +264,12 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
         plan->emit_bytes > plan->verify_bytes ? plan->emit_bytes : plan->verify_bytes;
     if (plan->evaluate_bytes > plan->peak_bytes)
         plan->peak_bytes = plan->evaluate_bytes;
+    if (plan->calibration) { /* the source is opened beside the plan's own model */
+        plan->calibrate_bytes += 2 * headers + HEADER_SLACK_BYTES + arena_used_bytes(plan->arena) +
+                                 results + calibrate_memory_bytes(model);
+        if (plan->calibrate_bytes > plan->peak_bytes)
+            plan->peak_bytes = plan->calibrate_bytes;
+    }
     plan->disk_bytes = plan->bytes_out;
     plan->seconds = estimate_seconds(plan, threads);
     if (plan->ratio < 1)
@@ -270,11 +316,11 @@ int plan_new(struct resolver *files, const struct recipe *recipe, const char *so
         violations_add(list, ERR_UNSUPPORTED, "", "%s", plan->model->opaque_quantization);
     else
         apply_recipe(plan, list);
-    if (list->total || open_evaluation(plan, limits ? limits->evaluation : NULL, list, &why) < 0 ||
-        list->total)
+    limits = limits ? limits : &no_limits;
+    if (list->total || open_evaluation(plan, limits->evaluation, list, &why) < 0 ||
+        open_calibration(plan, limits, list, &why) < 0 || list->total)
         goto fail;
-    if (lay_out(plan, source_name, &why) < 0 ||
-        add_up(plan, limits ? limits : &no_limits, list, &why) < 0 || list->total)
+    if (lay_out(plan, source_name, &why) < 0 || add_up(plan, limits, list, &why) < 0 || list->total)
         goto fail;
     *ret = plan;
     return 0;
@@ -291,6 +337,7 @@ void plan_free(struct plan *plan) {
     if (!plan)
         return;
     dataset_free(plan->evaluation);
+    dataset_free(plan->calibration);
     model_free(plan->model);
     arena_free(plan->arena);
     free(plan);

@@ -21,6 +21,8 @@ struct plan_limits {
      * outlive the plan. Without one, a recipe with an evaluation is a violation; with one and no
      * evaluation in the recipe, models that have a graph are measured all the same. */
     struct resolver *evaluation;
+    /* The same for calibration, when the recipe names a set of its own; NULL: the job's. */
+    struct resolver *calibration;
 };
 
 struct plan {
@@ -35,6 +37,8 @@ struct plan {
     uint64_t emit_bytes;         /* predicted while the artifact is written */
     uint64_t verify_bytes;       /* predicted while it is verified */
     uint64_t evaluate_bytes;     /* predicted while it is measured; 0: it is not */
+    uint64_t calibrate_bytes;    /* predicted while ranges are found; 0: none are */
+    struct dataset *calibration; /* owned; NULL: nothing is calibrated */
     uint64_t disk_bytes;         /* needed while running */
     double seconds;              /* estimate */
     struct dataset *evaluation;  /* owned; NULL: nothing is measured */

@@ -6,6 +6,7 @@
 #include "compress/base/limits.h"
 #include "compress/base/nearest.h"
 #include "compress/exec/metrics.h"
+#include "compress/passes/calibrate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,6 +187,32 @@ static void parse_evaluation(struct parsing *p, struct json_t *object, const cha
     }
 }
 
+/* Enough to see the extremes, not so much that it takes longer than the rest. */
+enum { CALIBRATION_SAMPLES = 256 };
+
+static void parse_calibration(struct parsing *p, struct json_t *object, const char *pointer,
+                              struct recipe_data *ret) {
+    static const char *const methods[] = {"minmax", "percentile", "mse", "entropy", NULL};
+    const char *method = methods[0];
+    int64_t samples = CALIBRATION_SAMPLES, batch = 0, window = 0;
+    const struct jspec rows[] = {
+        {.key = "dataset", .kind = JSPEC_STRING, .dest = &ret->dataset, .min = 1, .max = 255},
+        {.key = "samples", .kind = JSPEC_INT, .dest = &samples, .min = 1, .max = SEED_MAX},
+        {.key = "batch", .kind = JSPEC_INT, .dest = &batch, .min = 1, .max = 1 << 20},
+        {.key = "window", .kind = JSPEC_INT, .dest = &window, .min = 2, .max = 1 << 24},
+        {.key = "method", .kind = JSPEC_STRING, .dest = &method, .one_of = methods},
+    };
+    if (object)
+        jspec_read(object, pointer, rows, sizeof rows / sizeof rows[0], ERR_BAD_RECIPE, p->arena,
+                   p->list);
+    ret->given = object != NULL;
+    ret->pointer = pointer;
+    ret->samples = (uint64_t)samples;
+    ret->batch = (uint64_t)batch;
+    ret->window = (uint64_t)window;
+    ret->method = calibrate_method_by_name(method);
+}
+
 static int parse_object(struct parsing *p, struct json_t *object, const char *pointer, bool nested,
                         struct recipe *recipe) {
     struct json_t *stages = NULL, *parts = NULL, *output = NULL;
@@ -211,9 +238,7 @@ static int parse_object(struct parsing *p, struct json_t *object, const char *po
     size_t before = p->list->total;
     jspec_read(object, pointer, rows, row_count, ERR_BAD_RECIPE, p->arena, p->list);
     const char *data_at = jspec_pointer(pointer, "calibration", p->arena);
-    if (calibration)
-        violations_add(p->list, ERR_UNSUPPORTED, data_at ? data_at : pointer,
-                       "no pass looks at data in this version; leave \"calibration\" out");
+    parse_calibration(p, calibration, data_at ? data_at : pointer, &recipe->calibration);
     data_at = jspec_pointer(pointer, "evaluation", p->arena);
     if (evaluation)
         parse_evaluation(p, evaluation, data_at ? data_at : pointer, &recipe->evaluation);
@@ -395,6 +420,29 @@ static void schema_number(struct jbuf *out, const char *key, const char *doc, in
     jbuf_object_end(out);
 }
 
+static void schema_calibration(struct jbuf *out) {
+    jbuf_key(out, "calibration");
+    jbuf_object(out);
+    jbuf_kv_string(out, "description", "What static activations get their ranges from.");
+    jbuf_kv_string(out, "type", "object");
+    jbuf_key(out, "properties");
+    jbuf_object(out);
+    jbuf_kv_raw(out, "dataset",
+                "{\"description\":\"A dataset by its name; default: the job's.\","
+                "\"type\":\"string\",\"minLength\":1,\"maxLength\":255}");
+    schema_number(out, "samples", "At most so many, chosen by the seed; default: 256.", 1,
+                  (int64_t)SEED_MAX);
+    schema_number(out, "batch", "Samples a batch; default: the graph's own, else 32.", 1, 1 << 20);
+    schema_number(out, "window", "Token ids a window; default: the graph's own.", 2, 1 << 24);
+    jbuf_kv_raw(out, "method",
+                "{\"description\":\"How the largest magnitude is chosen.\","
+                "\"enum\":[\"minmax\",\"percentile\",\"mse\",\"entropy\"],"
+                "\"default\":\"minmax\"}");
+    jbuf_object_end(out);
+    jbuf_kv_bool(out, "additionalProperties", false);
+    jbuf_object_end(out);
+}
+
 static void schema_evaluation(struct jbuf *out) {
     jbuf_key(out, "evaluation");
     jbuf_object(out);
@@ -461,6 +509,7 @@ char *recipe_schema(void) {
                 "{\"description\":\"The container that comes out.\",\"type\":\"object\","
                 "\"properties\":{\"format\":{\"enum\":[\"same\"],\"default\":\"same\"}},"
                 "\"additionalProperties\":false}");
+    schema_calibration(&out);
     schema_evaluation(&out);
     jbuf_kv_raw(&out, "seed",
                 "{\"description\":\"For whatever a pass draws at random.\",\"type\":\"integer\","

@@ -13,8 +13,9 @@
  *   {"parts": {"unet": <recipe or preset name>, "vae": ...}}
  *
  * "calibration" and "evaluation" say which data a pass looks at and which the result is measured on
- * (no pass looks at data yet, so "calibration" is refused rather than ignored):
+ * (quantize with static activations looks at the first):
  *
+ *   "calibration": {"dataset": "digits", "samples": 256, "batch": 32, "method": "percentile"},
  *   "evaluation": {"dataset": "digits-test", "metrics": ["accuracy", "kl"], "samples": 1000,
  *                  "batch": 32, "window": 512, "latency_runs": 30}
  *
@@ -58,6 +59,7 @@ struct recipe_data {
     uint64_t window;     /* token ids; 0: the graph's own, else 512 */
     unsigned metrics;    /* bits 1 << metric_id; 0: all that apply */
     unsigned latency_runs;
+    int method; /* of calibration: enum calibrate_method */
 };
 
 struct recipe {
@@ -68,7 +70,7 @@ struct recipe {
     size_t stage_count;
     struct recipe_part *parts; /* instead of stages */
     size_t part_count;
-    struct recipe_data evaluation;
+    struct recipe_data calibration, evaluation;
     uint64_t seed;
     bool requantize;
     const char *output_format; /* "same" */

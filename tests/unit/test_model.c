@@ -159,6 +159,7 @@ static void memory_reads_like_a_file(void **state) {
     CHECK_OK(source_read(model->files[memory].source, 4, bytes, 3, &err), &err);
     CHECK_BYTES(bytes, "ded", 3);
     CHECK_FAILS(source_read(model->files[memory].source, 5, bytes, 3, &err), &err, ERR_BAD_MODEL);
+    CHECK_OK(model_add_memory(model, "made", 4, &memory, &err), &err); /* by a pass */
     CHECK_FAILS(model_add_memory(model, "more", 4, &memory, &err), &err, ERR_BUG);
     model_free(model);
     resolver_close(files);

@@ -74,6 +74,8 @@ static void every_preset(void **state) {
     for (size_t i = 0; preset_at(i); i++) {
         const struct preset *preset = preset_at(i);
         struct report *first = NULL;
+        if (strcmp(preset->reads, "onnx") == 0) /* it needs a graph and data */
+            continue;
         for (size_t k = 0; k < sizeof threads / sizeof threads[0]; k++) {
             char out[64];
             snprintf(out, sizeof out, "out-%s-%u", preset->name, threads[k]);

@@ -73,8 +73,9 @@ static void refuses_the_frame(void **state) {
     finding("{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\"}],\"output\":{\"format\":"
             "\"onnx\"}}",
             "/output/format", "one of", NULL);
-    finding("{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\"}],\"calibration\":{}}",
-            "/calibration", "no pass looks at data", NULL);
+    finding("{\"stages\":[{\"pass\":\"quantize\",\"scheme\":\"int8\"}],\"calibration\":"
+            "{\"method\":\"max\"}}",
+            "/calibration/method", "one of", NULL);
     finding("{\"stages\":[],\"evaluation\":{\"metrics\":[]}}", "/evaluation/metrics", "1 to", NULL);
     finding("{\"stages\":[],\"evaluation\":{\"metrics\":[\"acuracy\"]}}", "/evaluation/metrics/0",
             "no metric", "accuracy");

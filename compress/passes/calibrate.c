@@ -1,0 +1,393 @@
+/* The run, then per value a limit from its histogram, then biases from the scales. */
+#include "compress/passes/calibrate.h"
+
+#include "compress/base/arena.h"
+#include "compress/exec/batches.h"
+#include "compress/exec/session.h"
+#include "compress/graph/graph.h"
+#include "compress/graph/ranges.h"
+#include "compress/graph/tensor_reader.h"
+#include "compress/tensor/array.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_BATCH 32
+#define PERCENTILE 0.9999
+/* Limits tried are bins apart; below 128 there are fewer bins than codes. */
+enum { TRY_FROM = 128, TRY_STEP = 16 };
+
+static int no_memory(struct err *err) {
+    return err_set(err, ERR_NO_MEMORY, "no memory to calibrate");
+}
+
+int calibrate_method_by_name(const char *name) {
+    static const char *const names[] = {"minmax", "percentile", "mse", "entropy"};
+    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
+}
+
+/* ---- histograms ---- */
+
+static void reach(struct calibrate_histogram *h, double magnitude) {
+    if (h->limit == 0)
+        h->limit = magnitude;
+    while (magnitude > h->limit) {
+        for (size_t i = 0; i < CALIBRATE_BINS / 2; i++)
+            h->counts[i] = h->counts[2 * i] + h->counts[2 * i + 1];
+        memset(h->counts + CALIBRATE_BINS / 2, 0, sizeof h->counts / 2);
+        h->limit *= 2;
+    }
+}
+
+bool calibrate_add(struct calibrate_histogram *h, const float *x, uint64_t count) {
+    float largest = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        float magnitude = fabsf(x[i]);
+        if (!isfinite(magnitude))
+            return false;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    if ((double)largest > h->largest)
+        h->largest = (double)largest;
+    if (largest == 0) {
+        h->zeros += count;
+        return true;
+    }
+    reach(h, (double)largest);
+    double bins_per_unit = CALIBRATE_BINS / h->limit;
+    for (uint64_t i = 0; i < count; i++) {
+        if (x[i] == 0) { /* what Relu made: it is stored exactly, whatever the limit */
+            h->zeros++;
+            continue;
+        }
+        double bin = fabs((double)x[i]) * bins_per_unit;
+        h->counts[bin < CALIBRATE_BINS - 1 ? (size_t)bin : CALIBRATE_BINS - 1]++;
+    }
+    return true;
+}
+
+static double percentile_limit(const struct calibrate_histogram *h) {
+    uint64_t total = h->zeros, seen = h->zeros;
+    for (size_t i = 0; i < CALIBRATE_BINS; i++)
+        total += h->counts[i];
+    for (size_t i = 0; i < CALIBRATE_BINS; i++) {
+        seen += h->counts[i];
+        if ((double)seen >= PERCENTILE * (double)total)
+            return fmin((double)(i + 1) * h->limit / CALIBRATE_BINS, h->largest);
+    }
+    return h->largest;
+}
+
+/* Expected squared error, values taken for the middles of their bins. */
+static double squared_error(const struct calibrate_histogram *h, double limit, unsigned levels) {
+    double step = limit / levels, width = h->limit / CALIBRATE_BINS, sum = 0;
+    for (size_t i = 0; i < CALIBRATE_BINS; i++) {
+        double over = ((double)i + 0.5) * width - limit;
+        sum += (double)h->counts[i] * (over > 0 ? over * over : step * step / 12);
+    }
+    return sum;
+}
+
+/* KL(values clamped at `bins` || the same spread evenly over `levels` codes). */
+static double divergence(const struct calibrate_histogram *h, size_t bins, unsigned levels) {
+    double p[CALIBRATE_BINS], total = 0, outside = 0, kl = 0;
+    for (size_t i = 0; i < CALIBRATE_BINS; i++) {
+        total += (double)h->counts[i];
+        if (i < bins)
+            p[i] = (double)h->counts[i];
+        else
+            outside += (double)h->counts[i];
+    }
+    double inside = total - outside;
+    p[bins - 1] += outside;
+    if (inside <= 0)
+        return DBL_MAX;
+    for (unsigned code = 0; code < levels; code++) {
+        size_t from = code * bins / levels, to = (code + 1) * bins / levels, used = 0;
+        double sum = 0;
+        for (size_t i = from; i < to; i++) {
+            sum += (double)h->counts[i];
+            used += p[i] > 0;
+        }
+        for (size_t i = from; i < to; i++)
+            if (p[i] > 0) {
+                /* a code that stands for what was only clamped there has next to nothing */
+                double q = fmax(sum / (double)used, 1e-4) / inside;
+                kl += p[i] / total * log(p[i] / total / q);
+            }
+    }
+    return kl;
+}
+
+double calibrate_limit(const struct calibrate_histogram *h, enum calibrate_method method,
+                       unsigned levels) {
+    if (h->largest == 0 || method == CALIBRATE_MINMAX)
+        return h->largest;
+    if (method == CALIBRATE_PERCENTILE)
+        return percentile_limit(h);
+    double best = h->largest, least = method == CALIBRATE_MSE
+                                          ? squared_error(h, h->largest, levels)
+                                          : divergence(h, CALIBRATE_BINS, levels);
+    for (size_t bins = CALIBRATE_BINS; bins >= TRY_FROM; bins -= TRY_STEP) {
+        double limit = (double)bins * h->limit / CALIBRATE_BINS;
+        if (limit >= h->largest)
+            continue;
+        double loss =
+            method == CALIBRATE_MSE ? squared_error(h, limit, levels) : divergence(h, bins, levels);
+        if (loss < least) {
+            least = loss;
+            best = limit;
+        }
+    }
+    return best;
+}
+
+/* ---- the run ---- */
+
+struct watched {
+    const struct value *value; /* of the original */
+    struct calibrate_histogram *histogram;
+};
+
+struct calibration {
+    const struct model *original;
+    const struct ranges *wanted;
+    const struct calibrate_options *options;
+    struct batches *batches;
+    struct weights *weights;
+    struct exec_plan *plan;
+    struct exec_session *session;
+    struct watched *watched; /* one a range */
+    const struct value **observed;
+    struct array *planned;
+    struct exec_input *inputs;
+    size_t input_count;
+    struct arena *arena;
+};
+
+static int take(struct calibration *c, const struct value *value, const struct array *array,
+                struct err *err) {
+    for (size_t i = 0; i < c->wanted->range_count; i++) {
+        if (c->watched[i].value != value || array->dtype != DTYPE_F32)
+            continue;
+        if (!calibrate_add(c->watched[i].histogram, array_real(array), array->elements))
+            return err_set(err, ERR_NON_FINITE, "'%s' is not finite for a sample of the set",
+                           value->name);
+    }
+    return 0;
+}
+
+static int observe(void *self, const struct value *value, const struct array *array,
+                   struct err *err) {
+    return take(self, value, array, err);
+}
+
+static int find_values(struct calibration *c, struct err *err) {
+    size_t n = c->wanted->range_count;
+    c->watched = ARENA_ARRAY(c->arena, struct watched, n + 1);
+    c->observed = ARENA_ARRAY(c->arena, const struct value *, n + 1);
+    if (!c->watched || !c->observed)
+        return no_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        const struct value *value = graph_value(c->original->graph, c->wanted->ranges[i].value);
+        if (!value)
+            return err_set(err, ERR_BUG, "the original has no value '%s'",
+                           c->wanted->ranges[i].value);
+        c->watched[i].value = c->observed[i] = value;
+        c->watched[i].histogram = ARENA_NEW(c->arena, struct calibrate_histogram);
+        if (!c->watched[i].histogram)
+            return no_memory(err);
+    }
+    return 0;
+}
+
+static void close_session(struct calibration *c) {
+    exec_session_free(c->session);
+    exec_plan_free(c->plan);
+    c->session = NULL;
+    c->plan = NULL;
+}
+
+/* A session for the shapes of this batch; its inputs are looked at here. */
+static int prepare_batch(struct calibration *c, struct err *err) {
+    size_t fields = batches_field_count(c->batches);
+    struct arena_mark mark = arena_mark(c->arena);
+    struct binding *bindings = ARENA_ARRAY(c->arena, struct binding, fields + 1);
+    bool same = c->session != NULL;
+    if (!bindings)
+        return no_memory(err);
+    c->input_count = 0;
+    for (size_t i = 0; i < fields; i++) {
+        const struct batch_field *field = batches_field(c->batches, i);
+        if (field->role != BATCH_INPUT)
+            continue;
+        size_t n = c->input_count++;
+        same = same && array_same_shape(&field->array, &c->planned[n]);
+        c->planned[n] = field->array;
+        c->inputs[n] = (struct exec_input){field->value, &field->array};
+        bindings[n].input = field->value;
+        bindings[n].fact.type = type_of_array(&field->array);
+        if (take(c, field->value, &field->array, err) < 0)
+            return -1;
+    }
+    int result = 0;
+    if (!same) {
+        struct exec_options plan = {.observed = c->observed,
+                                    .observed_count = c->wanted->range_count,
+                                    .threads = team_threads(c->options->team)};
+        struct exec_session_options session = {
+            .team = c->options->team, .observe = observe, .observe_self = c};
+        close_session(c);
+        result = exec_plan_new(c->original->graph, bindings, c->input_count, &plan, &c->plan, err);
+        if (result == 0)
+            result = exec_session_new(c->plan, c->weights, &session, &c->session, err);
+    }
+    arena_rewind(c->arena, mark);
+    return result;
+}
+
+static int run_batches(struct calibration *c, struct err *err) {
+    struct progress_state at = c->options->at;
+    at.unit = "samples";
+    at.total = batches_samples(c->batches);
+    for (;;) {
+        uint64_t samples;
+        progress_report(c->options->progress, &at);
+        if (batches_next(c->batches, &samples, err) < 0)
+            return -1;
+        if (samples == 0)
+            return 0;
+        if (prepare_batch(c, err) < 0 ||
+            exec_run(c->session, c->inputs, c->input_count, c->options->progress, err) < 0)
+            return -1;
+        at.done += samples;
+    }
+}
+
+static int open_batches(struct calibration *c, const struct dataset *dataset, struct err *err) {
+    const struct graph *graph = c->original->graph;
+    const struct type *type = graph->input_count ? &graph->inputs[0]->type : NULL;
+    bool fixed = type && type->ranked && type->rank > 0 && dim_known(type->dims[0]);
+    struct batches_options options = {
+        .seed = c->options->seed,
+        .batch = c->options->batch ? c->options->batch
+                 : fixed           ? 0
+                                   : DEFAULT_BATCH,
+        .window = c->options->window,
+        .samples = c->options->samples,
+        .keep_partial = !fixed,
+    };
+    if (batches_new(dataset, graph, &options, &c->batches, err) < 0)
+        return -1;
+    size_t fields = batches_field_count(c->batches);
+    c->planned = ARENA_ARRAY(c->arena, struct array, fields + 1);
+    c->inputs = ARENA_ARRAY(c->arena, struct exec_input, fields + 1);
+    c->weights = weights_new(c->original, graph, 0);
+    return c->planned && c->inputs && c->weights ? 0 : no_memory(err);
+}
+
+/* ---- what was found ---- */
+
+static void fill_scales(const struct calibration *c) {
+    for (size_t i = 0; i < c->wanted->range_count; i++) {
+        const struct range_wanted *range = &c->wanted->ranges[i];
+        unsigned levels = range->from_zero ? 255 : 127;
+        double limit = calibrate_limit(c->watched[i].histogram, c->options->method,
+                                       range->from_zero ? 256 : 128);
+        double scale = limit / levels;
+        /* A value that is always zero: any scale will do, but not none. */
+        *range->scale = scale > (double)FLT_MIN ? (float)scale : 1;
+    }
+}
+
+/* The scales that encoding will give a weight: by encoding it. */
+static int weight_scales(const struct model *model, const struct tensor *tensor, float *ret,
+                         struct err *err) {
+    const struct encoding *e = &tensor->wanted;
+    uint64_t rows, cols;
+    struct tensor_reader *reader;
+    tensor_matrix(tensor, e, &rows, &cols);
+    struct encoded_size size = encoding_size(e, rows, cols);
+    if (tensor_reader_open(model, tensor, e->transposed, &reader, err) < 0)
+        return -1;
+    float *x = malloc((size_t)(rows * cols) * sizeof *x + 1);
+    void *raw = malloc((size_t)tensor->parts[PART_DATA].bytes + 1);
+    void *data = malloc((size_t)size.data_bytes + 1);
+    struct value_range *ranges = calloc((size_t)codec_range_count(e, cols) + 1, sizeof *ranges);
+    int result = x && raw && data && ranges ? 0 : no_memory(err);
+    if (result == 0)
+        result = tensor_reader_elements(reader, 0, rows * cols, raw, x, err);
+    if (result == 0) {
+        if (codec_range_count(e, cols))
+            codec_find_ranges(e, rows, cols, x, ranges);
+        codec_encode(e, &tensor->options, 0, rows, cols, x, ranges, data, ret, NULL, NULL);
+    }
+    tensor_reader_close(reader);
+    free(x);
+    free(raw);
+    free(data);
+    free(ranges);
+    return result;
+}
+
+static int fill_bias(const struct model *model, const struct bias_wanted *to, struct err *err) {
+    const struct tensor *bias = &model->tensors[to->bias], *weight = &model->tensors[to->weight];
+    struct tensor_reader *reader;
+    if (weight_scales(model, weight, to->scales, err) < 0 ||
+        tensor_reader_open(model, bias, false, &reader, err) < 0)
+        return -1;
+    float *x = malloc((size_t)bias->elements * sizeof *x + 1);
+    void *raw = malloc((size_t)bias->parts[PART_DATA].bytes + 1);
+    int result =
+        x && raw ? tensor_reader_elements(reader, 0, bias->elements, raw, x, err) : no_memory(err);
+    for (uint64_t i = 0; result == 0 && i < bias->elements; i++) {
+        to->scales[i] *= *to->input_scale;
+        if (to->scales[i] < FLT_MIN)
+            to->scales[i] = FLT_MIN;
+        double code = nearbyint((double)x[i] / (double)to->scales[i]);
+        to->codes[i] = (int32_t)(code > INT32_MAX    ? INT32_MAX
+                                 : code < -INT32_MAX ? -INT32_MAX
+                                                     : code);
+    }
+    tensor_reader_close(reader);
+    free(x);
+    free(raw);
+    return result;
+}
+
+int calibrate_run(const struct model *original, const struct model *model,
+                  const struct dataset *dataset, const struct calibrate_options *options,
+                  struct err *err) {
+    struct calibration c = {.original = original,
+                            .wanted = model->ranges,
+                            .options = options,
+                            .arena = arena_new(LIMIT_MODEL_ARENA_BYTES)};
+    int result = c.arena ? 0 : no_memory(err);
+    if (result == 0 && (find_values(&c, err) < 0 || open_batches(&c, dataset, err) < 0 ||
+                        run_batches(&c, err) < 0))
+        result = -1;
+    if (result == 0)
+        fill_scales(&c);
+    for (size_t i = 0; result == 0 && i < c.wanted->bias_count; i++)
+        result = fill_bias(model, &c.wanted->biases[i], err);
+    close_session(&c);
+    weights_free(c.weights);
+    batches_free(c.batches);
+    arena_free(c.arena);
+    return result;
+}
+
+uint64_t calibrate_memory_bytes(const struct model *model) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < model->ranges->bias_count; i++) {
+        uint64_t elements = model->tensors[model->ranges->biases[i].weight].elements;
+        most = elements > most ? elements : most;
+    }
+    return model->ranges->range_count * sizeof(struct calibrate_histogram) +
+           most * (2 * sizeof(float) + 1);
+}

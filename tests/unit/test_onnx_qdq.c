@@ -1,0 +1,142 @@
+/* Static quantization: where pairs stand, whose scale a value has, and that what calibration fills
+ * in is what the numbers are. */
+#include "compress/formats/onnx_qdq.h"
+
+#include "compress/base/arena.h"
+#include "compress/formats/onnx_quant.h"
+#include "compress/graph/ranges.h"
+#include "tests/support/check.h"
+#include "tests/support/tinyonnx.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct fixture {
+    struct tinyonnx t;
+    struct arena *arena;
+    struct violations list;
+};
+
+/* Every weight of f32 that may be is wanted in int8 with static activations. */
+static void quantize(struct fixture *f, const char *lines) {
+    struct bytebuf model = {0};
+    struct err err = ERR_INIT;
+    tinyonnx_lines(&model, 17, lines);
+    CHECK_OK(tinyonnx_open(&f->t, &model, &err), &err);
+    f->arena = arena_new(MIB);
+    violations_init(&f->list, f->arena);
+    for (size_t i = 0; i < f->t.model->tensor_count; i++) {
+        struct tensor *tensor = &f->t.model->tensors[i];
+        struct encoding wanted = {.codec = codec_by_name("int8"),
+                                  .granularity = GRANULARITY_CHANNEL,
+                                  .symmetric = true,
+                                  .static_activations = true};
+        if (tensor->stored.dtype != DTYPE_F32 || tensor->rank < 2)
+            continue;
+        CHECK_INT(onnx_quant_adapt(f->t.model, tensor, &wanted, "/stages/0", &f->list), 0);
+        tensor->wanted = wanted;
+    }
+    CHECK_OK(onnx_quant_prepare(f->t.model, &f->list, &err), &err);
+}
+
+static void stop(struct fixture *f) {
+    arena_free(f->arena);
+    tinyonnx_close(&f->t);
+}
+
+static void check_ops(const struct graph *graph, const char *want) {
+    char ops[512] = "";
+    GRAPH_NODES(graph, node) {
+        const char *name = strcmp(node->op_type, "QuantizeLinear") == 0     ? "Q"
+                           : strcmp(node->op_type, "DequantizeLinear") == 0 ? "D"
+                                                                            : node->op_type;
+        strcat(strcat(ops, ops[0] ? " " : ""), name);
+    }
+    CHECK_TEXT(ops, want);
+}
+
+/* The pair stands behind Relu, not before; the output of the graph has none. */
+static void relu_is_fused(void **state) {
+    struct fixture f;
+    quantize(&f, "input x f32[1,2,4,4]\nweight w f32[3,2,1,1]\nweight b f32[3]\n"
+                 "weight v f32[2,3,1,1]\nConv x w b -> c\nRelu c -> r\nConv r v -> y\n"
+                 "output y f32[1,2,4,4]");
+    check_ops(f.t.model->graph, "Q D D D D Conv Relu Q D Conv");
+    const struct ranges *c = f.t.model->ranges;
+    CHECK_UINT(c->range_count, 2);
+    CHECK_UINT(c->bias_count, 1);
+    for (size_t i = 0; i < 2; i++) {
+        bool relu = strcmp(c->ranges[i].value, "r") == 0;
+        CHECK_TEXT(c->ranges[i].value, relu ? "r" : "x");
+        CHECK_INT(c->ranges[i].from_zero, relu);
+    }
+    CHECK(model_tensor(f.t.model, "", "b")->removed);
+    CHECK(model_tensor(f.t.model, "", "b_quantized") != NULL);
+    CHECK_UINT(model_tensor(f.t.model, "", "b_quantized_scale")->elements, 3);
+    stop(&f);
+}
+
+/* MaxPool and Reshape only move numbers: they have the scale of what they read. */
+static void one_scale_through_what_moves(void **state) {
+    struct fixture f;
+    quantize(&f, "input x f32[1,2,2,2]\nweight w f32[4,2,1,1]\nweight v f32[4,3]\nints s 1 4\n"
+                 "Conv x w -> c\nRelu c -> r\nMaxPool r -> m kernel_shape=2,2\n"
+                 "Reshape m s -> f\nMatMul f v -> y\noutput y f32[1,3]");
+    check_ops(f.t.model->graph, "Q D D D Conv Relu Q D MaxPool Q D Reshape Q D MatMul");
+    CHECK_UINT(f.t.model->ranges->range_count, 2); /* x and r */
+    const struct value *scale = NULL;
+    GRAPH_NODES(f.t.model->graph, node) {
+        if (strcmp(node->op_type, "QuantizeLinear") != 0 || strcmp(node->in[0]->name, "x") == 0)
+            continue;
+        CHECK(!scale || scale == node->in[1]);
+        scale = node->in[1];
+    }
+    stop(&f);
+}
+
+/* One pair a value, however many read it. */
+static void one_pair_for_all(void **state) {
+    struct fixture f;
+    quantize(&f, "input x f32[2,4]\nweight w f32[4,4]\nweight v f32[4,4]\nMatMul x w -> a\n"
+                 "MatMul x v -> b\nAdd a b -> y\noutput y f32[2,4]");
+    check_ops(f.t.model->graph, "Q D D D MatMul MatMul Add");
+    stop(&f);
+}
+
+/* What calibration finds: the largest of x is 51/64, codes reach 127. */
+static void numbers(void **state) {
+    static const char lines[] = "input x f32[1,4]\nweight w f32[2,4]\nweight b f32[2]\n"
+                                "Gemm x w b -> y transB=1\noutput y f32[1,2]";
+    struct fixture f;
+    struct tinyonnx written;
+    struct err err = ERR_INIT;
+    quantize(&f, lines);
+    struct ranges *c = f.t.model->ranges;
+    CHECK_UINT(c->range_count, 1);
+    CHECK_UINT(c->bias_count, 1);
+    *c->ranges[0].scale = 0.5f;
+    c->biases[0].codes[1] = 42;
+    written = (struct tinyonnx){{{{0}}}};
+    tinyonnx_write(&f.t, 0, &written.files);
+    CHECK_OK(tinyonnx_open_files(&written, &err), &err);
+    const struct tensor *w = model_tensor(written.model, "", "w");
+    char text[80];
+    CHECK_TEXT(encoding_describe(&w->stored, text, sizeof text), "int8 channel symmetric");
+    const struct value *scale = graph_value(written.model->graph, "x_scale");
+    const struct value *bias = graph_value(written.model->graph, "b_quantized");
+    CHECK_NUM(*(const float *)scale->data->data, 0.5, 0);
+    CHECK_INT(((const int32_t *)bias->data->data)[1], 42);
+    CHECK(graph_value(written.model->graph, "b") == NULL);
+    tinyonnx_close(&written);
+    stop(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(relu_is_fused),
+        cmocka_unit_test(one_scale_through_what_moves),
+        cmocka_unit_test(one_pair_for_all),
+        cmocka_unit_test(numbers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
