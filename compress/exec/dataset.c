@@ -61,6 +61,12 @@ static int at_array(const struct dataset_array *array, struct err *err) {
     return err_at_tensor(err, array->name);
 }
 
+/* Readers that models have, too, speak of models. */
+static void for_a_dataset(struct err *err) {
+    if (err && err->code == ERR_BAD_MODEL)
+        err->code = ERR_BAD_DATASET;
+}
+
 int dataset_open(struct resolver *files, struct dataset **ret, struct err *err) {
     struct dataset *d = calloc(1, sizeof *d);
     if (!d)
@@ -73,9 +79,7 @@ int dataset_open(struct resolver *files, struct dataset **ret, struct err *err) 
     strmap_init(&d->names, d->arena);
     if (open_files(d, files, err) < 0) {
         dataset_free(d);
-        /* Readers that models have, too, speak of models. */
-        if (err && err->code == ERR_BAD_MODEL)
-            err->code = ERR_BAD_DATASET;
+        for_a_dataset(err);
         return -1;
     }
     *ret = d;
@@ -135,8 +139,10 @@ int dataset_read(const struct dataset *dataset, size_t i, uint64_t first, uint64
     uint64_t stored = dtype_row(a->array.dtype)->bytes;
     uint64_t elements = count * a->array.sample_elements;
     uint64_t from = a->offset + first * a->array.sample_elements * stored;
-    if (source_read(a->source, from, data, (size_t)(elements * stored), err) < 0)
+    if (source_read(a->source, from, data, (size_t)(elements * stored), err) < 0) {
+        for_a_dataset(err);
         return err_at_tensor(err, a->array.name);
+    }
     uint8_t *bytes = data;
     if (a->array.dtype == DTYPE_BOOL)
         for (uint64_t k = 0; k < elements; k++)

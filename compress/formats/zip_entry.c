@@ -15,6 +15,16 @@
 #define WINDOW_BYTES 32768 /* as far as deflate looks back */
 #define POINTS_MAX 257     /* the start and 256 */
 
+#define GAP_BYTES (128 * KIB) /* read for the sum: more than the header of an array */
+
+/* The CRC-32 of an entry's first `at` bytes. */
+struct sum {
+    const char *entry; /* its name */
+    uint64_t at;
+    uint32_t crc, wanted;
+    bool bad;
+};
+
 /* Somewhere to start from. */
 struct point {
     uint64_t out;    /* bytes decoded before it */
@@ -31,6 +41,7 @@ struct entry_source {
     uint64_t packed;
     pthread_mutex_t lock; /* guards everything below */
     z_stream stream;
+    struct sum sum;
     bool keep;
     uint8_t *whole; /* once it is kept: the entry */
     uint64_t out;   /* decoded so far */
@@ -66,6 +77,8 @@ struct stored_source {
     struct source base;
     struct source *archive;
     uint64_t offset;
+    pthread_mutex_t lock; /* guards the sum */
+    struct sum sum;
 };
 
 static int no_memory(const struct source *archive, struct err *err) {
@@ -89,7 +102,11 @@ int zip_entry_open(struct source *archive, const struct zipdir_entry *entry, boo
         if (!s)
             return no_memory(archive, err);
         base.ops = &stored_ops;
-        *s = (struct stored_source){base, archive, entry->offset};
+        s->base = base;
+        s->archive = archive;
+        s->offset = entry->offset;
+        s->sum = (struct sum){.entry = entry->name, .wanted = entry->crc};
+        pthread_mutex_init(&s->lock, NULL);
         *ret = &s->base;
         return 0;
     }
@@ -105,6 +122,7 @@ int zip_entry_open(struct source *archive, const struct zipdir_entry *entry, boo
     s->archive = archive;
     s->offset = entry->offset;
     s->packed = entry->packed_bytes;
+    s->sum = (struct sum){.entry = entry->name, .wanted = entry->crc};
     s->keep = keep;
     s->point_count = 1;
     pthread_mutex_init(&s->lock, NULL);
@@ -112,10 +130,54 @@ int zip_entry_open(struct source *archive, const struct zipdir_entry *entry, boo
     return 0;
 }
 
+/* Of what lies at `offset`, takes what the sum has not seen yet. */
+static void sum_add(struct sum *sum, uint64_t offset, const uint8_t *data, size_t len) {
+    if (offset > sum->at || len <= sum->at - offset)
+        return;
+    size_t seen = (size_t)(sum->at - offset);
+    sum->crc = (uint32_t)crc32_z(sum->crc, data + seen, len - seen);
+    sum->at += len - seen;
+}
+
+static int sum_check(struct sum *sum, const struct source *source, uint64_t offset,
+                     struct err *err) {
+#ifndef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION /* no mutation would come past it */
+    sum->bad = sum->bad || (sum->at == source->bytes && sum->crc != sum->wanted);
+#endif
+    if (!sum->bad)
+        return 0;
+    err_set(err, ERR_BAD_MODEL,
+            "the archive's entry \"%.100s\" is corrupt: its CRC-32 is %08" PRIx32
+            ", the directory says %08" PRIx32,
+            sum->entry, sum->crc, sum->wanted);
+    return err_at_file(err, source->path, offset);
+}
+
+static int sum_fill_gap(struct stored_source *s, uint64_t offset, struct err *err) {
+    uint8_t part[4096];
+    while (s->sum.at < offset && offset - s->sum.at <= GAP_BYTES) {
+        uint64_t left = offset - s->sum.at;
+        size_t len = left < sizeof part ? (size_t)left : sizeof part;
+        if (source_read(s->archive, s->offset + s->sum.at, part, len, err) < 0)
+            return -1;
+        sum_add(&s->sum, s->sum.at, part, len);
+    }
+    return 0;
+}
+
 static int stored_read_at(struct source *base, uint64_t offset, void *buf, size_t len,
                           struct err *err) {
     struct stored_source *s = (struct stored_source *)base;
-    return source_read(s->archive, s->offset + offset, buf, len, err);
+    if (source_read(s->archive, s->offset + offset, buf, len, err) < 0)
+        return -1;
+    pthread_mutex_lock(&s->lock);
+    int status = sum_fill_gap(s, offset, err);
+    if (status == 0) {
+        sum_add(&s->sum, offset, buf, len);
+        status = sum_check(&s->sum, base, s->offset, err);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
 }
 
 static void stored_will_need(struct source *base, uint64_t offset, uint64_t len) {
@@ -129,7 +191,9 @@ static void stored_done(struct source *base, uint64_t offset, uint64_t len) {
 }
 
 static void stored_close(struct source *base) {
-    free(base);
+    struct stored_source *s = (struct stored_source *)base;
+    pthread_mutex_destroy(&s->lock);
+    free(s);
 }
 
 static int inflated_read_at(struct source *base, uint64_t offset, void *buf, size_t len,
@@ -145,6 +209,8 @@ static int inflated_read_at(struct source *base, uint64_t offset, void *buf, siz
         if (status == 0)
             status = decode(s, buf, len, err);
     }
+    if (status == 0)
+        status = sum_check(&s->sum, base, s->offset, err);
     if (status < 0) /* the decoder stands anywhere: start anew next time */
         s->out = UINT64_MAX;
     pthread_mutex_unlock(&s->lock);
@@ -222,6 +288,7 @@ static int decode(struct entry_source *s, void *buf, size_t len, struct err *err
         s->stream.avail_out = part;
         int rc = inflate(&s->stream, Z_BLOCK);
         size_t got = part - s->stream.avail_out;
+        sum_add(&s->sum, s->out, at, got);
         at += got;
         len -= got;
         s->out += got;

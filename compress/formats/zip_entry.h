@@ -9,12 +9,15 @@
  * each jump decodes half a MiB or more for nothing: shuffled samples of 784 bytes take 5 ms apiece.
  * So an entry may be *kept*: the first read that goes back decodes all of it into memory.
  *
- * The CRC-32 of an entry is not looked at: who reads parts of a file cannot check a sum of all of
- * it, and uploads have a SHA-256.
+ * The CRC-32 of an entry is checked by the read that comes to its end after everything before it
+ * has been read once, in order; small gaps, like a header that was read elsewhere, are read for it.
+ * So whoever reads an entry from front to back learns of damage, and whoever reads parts of it does
+ * not: a sum of all of it cannot be checked then. From there on every read fails.
  *
  * Owns: the decoder and its points, what is kept. Borrows: archive and entry. Threads: several may
  * read one source; they take turns while it inflates. Expected failures: ERR_BAD_MODEL (the
- * deflated data is damaged or shorter than stated), ERR_NO_MEMORY, what the archive reports.
+ * deflated data is damaged or shorter than stated, the sum is another), ERR_NO_MEMORY, what the
+ * archive reports.
  *
  * Source: RFC 1951; PKWARE APPNOTE 6.3.10.
  */

@@ -259,6 +259,7 @@ static int read_central_entry(struct cursor *c, const struct source *source, str
     struct bytes raw = cursor_take(c, CENTRAL_BYTES);
     if (c->failed || memcmp(raw.at, "PK\1\2", 4) != 0)
         return refuse(source, at, ERR_BAD_MODEL, err, "the zip directory is damaged");
+    entry->crc = load_u32(raw.at + 16);
     entry->packed_bytes = load_u32(raw.at + 20);
     entry->bytes = load_u32(raw.at + 24);
     place->start = load_u32(raw.at + 42);

@@ -32,6 +32,7 @@ struct zipdir_entry {
     uint64_t bytes;
     uint64_t packed_bytes; /* that it takes in the file: `bytes` when it is stored */
     bool deflated;
+    uint32_t crc; /* CRC-32 of the entry's bytes, as the directory states it */
 };
 
 struct zipdir {

@@ -1,5 +1,4 @@
-/* Zip archives. See tinyzip.h. Checksums are left 0: readers of weights do not
- * compute them. */
+/* Zip archives. See tinyzip.h. */
 #include "tests/support/tinyzip.h"
 
 #include <assert.h>
@@ -11,7 +10,7 @@
 #define ALL_ONES UINT32_C(0xffffffff)
 
 static void add(struct tinyzip *z, const char *name, unsigned method, const void *data,
-                size_t packed, size_t len) {
+                size_t packed, size_t len, uint32_t crc) {
     struct bytebuf *b = &z->b;
     assert(z->count < TINYZIP_ENTRIES);
     size_t i = z->count++, name_len = strlen(name);
@@ -21,7 +20,8 @@ static void add(struct tinyzip *z, const char *name, unsigned method, const void
     bytebuf_u16(b, 0);      /* version */
     bytebuf_u16(b, 0x0800); /* flags: UTF-8 */
     bytebuf_u16(b, (uint16_t)method);
-    bytebuf_fill(b, 0, 8); /* time, date, checksum */
+    bytebuf_fill(b, 0, 4); /* time, date */
+    bytebuf_u32(b, crc);
     bytebuf_u32(b, (uint32_t)packed);
     bytebuf_u32(b, (uint32_t)len);
     bytebuf_u16(b, (uint16_t)name_len);
@@ -32,11 +32,12 @@ static void add(struct tinyzip *z, const char *name, unsigned method, const void
     z->entries[i].bytes = len;
     z->entries[i].packed = packed;
     z->entries[i].method = method;
+    z->entries[i].crc = crc;
     bytebuf_raw(b, data, packed);
 }
 
 void tinyzip_add(struct tinyzip *z, const char *name, const void *data, size_t len) {
-    add(z, name, 0, data, len, len);
+    add(z, name, 0, data, len, len, (uint32_t)crc32_z(0, data, len));
 }
 
 void tinyzip_deflate(struct tinyzip *z, const char *name, const void *data, size_t len, int level) {
@@ -54,7 +55,7 @@ void tinyzip_deflate(struct tinyzip *z, const char *name, const void *data, size
     rc = deflate(&stream, Z_FINISH);
     assert(rc == Z_STREAM_END);
     (void)rc;
-    add(z, name, 8, packed, stream.total_out, len);
+    add(z, name, 8, packed, stream.total_out, len, (uint32_t)crc32_z(0, data, len));
     deflateEnd(&stream);
     free(packed);
     free(copy);
@@ -69,7 +70,8 @@ static void put_central(struct tinyzip *z, size_t i, int zip64) {
     bytebuf_u32(b, 0);      /* versions */
     bytebuf_u16(b, 0x0800); /* flags */
     bytebuf_u16(b, (uint16_t)z->entries[i].method);
-    bytebuf_fill(b, 0, 8);
+    bytebuf_fill(b, 0, 4); /* time, date */
+    bytebuf_u32(b, z->entries[i].crc);
     bytebuf_u32(b, packed);
     bytebuf_u32(b, len);
     bytebuf_u16(b, (uint16_t)strlen(z->entries[i].name));

@@ -18,6 +18,7 @@ struct tinyzip {
         size_t bytes;
         size_t packed; /* bytes that it takes in the file */
         unsigned method;
+        uint32_t crc;
         size_t central; /* offset of the entry in the directory, once ended */
     } entries[TINYZIP_ENTRIES];
     size_t count;

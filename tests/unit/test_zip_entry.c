@@ -163,6 +163,49 @@ static void damage_is_found(void **state) {
     find_damage(true);
 }
 
+/* A flipped bit that deflate does not see, or that nothing packs. */
+static void the_sum_is_checked(void **state) {
+    size_t len = 300000;
+    uint8_t *data = content(len), *buf = malloc(len);
+    CHECK(buf != NULL);
+    for (int kind = 0; kind < 3; kind++) { /* stored, deflated, deflated and kept */
+        struct opened o = {.keep = kind == 2};
+        tinyzip_add(&o.z, "other", "x", 1);
+        if (kind)
+            tinyzip_deflate(&o.z, "data", data, len, 6);
+        else
+            tinyzip_add(&o.z, "data", data, len);
+        o.z.entries[1].crc ^= 1;
+        open_last(&o);
+        CHECK_OK(source_read(o.entry, 0, buf, len - 1, &o.err), &o.err);
+        if (!o.keep) /* going back would read all of it */
+            CHECK_OK(source_read(o.entry, 100, buf, len / 2, &o.err), &o.err);
+        CHECK(source_read(o.entry, len - 1, buf, 1, &o.err) < 0);
+        CHECK_HOLDS(o.err.text, "the archive's entry \"data\" is corrupt: its CRC-32 is ");
+        CHECK_TEXT(o.err.file, "a.npz");
+        CHECK_FAILS(-1, &o.err, ERR_BAD_MODEL);
+        CHECK_FAILS(source_read(o.entry, 0, buf, 1, &o.err), &o.err, ERR_BAD_MODEL);
+        drop(&o);
+    }
+
+    /* A header that was read elsewhere is made up for; a jump is not. */
+    for (int gap = 0; gap < 2; gap++) {
+        struct opened o = {0};
+        size_t from = gap ? 200000 : 128;
+        tinyzip_add(&o.z, "data", data, len);
+        o.z.entries[0].crc ^= 1;
+        open_last(&o);
+        int result = source_read(o.entry, from, buf, len - from, &o.err);
+        if (gap)
+            CHECK_OK(result, &o.err);
+        else
+            CHECK_FAILS(result, &o.err, ERR_BAD_MODEL);
+        drop(&o);
+    }
+    free(buf);
+    free(data);
+}
+
 static void an_empty_entry(void **state) {
     struct opened o = {0};
     char byte;
@@ -178,7 +221,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stored_is_a_window), cmocka_unit_test(deflated_reads_anywhere),
         cmocka_unit_test(damage_is_found),    cmocka_unit_test(output_is_held_back),
-        cmocka_unit_test(an_empty_entry),
+        cmocka_unit_test(the_sum_is_checked), cmocka_unit_test(an_empty_entry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
