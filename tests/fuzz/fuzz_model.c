@@ -39,9 +39,21 @@ static struct model *open_as(const struct format *format, struct resolver *files
     return NULL;
 }
 
-static void want(struct model *model, const char *scheme, struct violations *list) {
-    const struct codec *codec = codec_by_name(scheme);
+static bool ends_with(const char *text, const char *end) {
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static const struct codec *codec_of(const char *scheme) {
+    char name[32];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(scheme, "/"), scheme);
+    const struct codec *codec = codec_by_name(name);
     PROMISE(codec, "there is no scheme %s", scheme);
+    return codec;
+}
+
+static void want(struct model *model, const char *scheme, struct violations *list) {
+    const struct codec *codec = codec_of(scheme);
     struct encoding wish = {.codec = codec};
     if (codec->family == CODEC_PLAIN)
         wish = encoding_plain(dtype_by_name(scheme));
@@ -49,7 +61,9 @@ static void want(struct model *model, const char *scheme, struct violations *lis
         wish = (struct encoding){.codec = codec,
                                  .granularity = GRANULARITY_CHANNEL,
                                  .symmetric = true,
-                                 .packing = PACKING_WORDS};
+                                 .packing = PACKING_WORDS,
+                                 .dynamic_activations = ends_with(scheme, "/dynamic"),
+                                 .static_activations = ends_with(scheme, "/static")};
     for (size_t i = 0; i < model->tensor_count; i++) {
         struct tensor *t = &model->tensors[i];
         struct encoding wanted = wish;
@@ -186,7 +200,8 @@ static void lay_out(struct model *model, const char *scheme) {
     violations_init(&list, arena);
     layout_init(&layout, arena);
     want(model, scheme, &list);
-    if (model->format->lay_out(model, &facts, &layout, &list, &err) < 0) {
+    if ((model->format->prepare && model->format->prepare(model, &list, &err) < 0) ||
+        model->format->lay_out(model, &facts, &layout, &list, &err) < 0) {
         fuzz_check_reason(&err);
     } else {
         PROMISE(!layout.lone || layout.count == 1, "a lone file became %zu files", layout.count);

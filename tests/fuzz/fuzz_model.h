@@ -19,8 +19,9 @@ struct err;
 struct layout;
 struct model;
 
-/* format: a name of the format table. path: of the lone file. schemes: NULL-terminated codec names;
- * one is taken by the input's length, so that all get their turn. */
+/* format: a name of the format table. path: of the lone file. schemes: NULL-terminated codec names,
+ * "/dynamic" or "/static" behind them where activations are quantized too; one is taken by the
+ * input's length, so that all get their turn. */
 void fuzz_model(const char *format, const char *path, const char *const *schemes,
                 const uint8_t *data, size_t len);
 

@@ -40,7 +40,8 @@ static void write_changed(struct model *model, uint64_t limit_bytes) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
-    static const char *const schemes[] = {"f32", "f16", NULL};
+    static const char *const schemes[] = {"f32",          "f16",         "int8", "int4",
+                                          "int8/dynamic", "int8/static", NULL};
     struct resolver_file listed = {"m.onnx", len};
     const void *bytes = data;
     struct err err = ERR_INIT;
