@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #define FINDINGS_ARENA_BYTES ((size_t)4 << 20)
+#define DIGEST_BUFFER_BYTES ((size_t)1 << 20)
 
 /* Set by SIGINT, SIGTERM and SIGHUP: the work stops at its next tile and leaves nothing behind. */
 static volatile sig_atomic_t stop_asked;
@@ -48,14 +49,19 @@ static void catch_signals(void) {
     sigaction(SIGHUP, &action, NULL);
 }
 
+struct data {
+    const char *name; /* or NULL: none */
+    struct resolver *files;
+};
+
 struct compressing {
     const struct ctl_call *call;
     const char *model_path, *out_path;
     bool json, quiet;
     struct arena *arena; /* recipe and findings */
     struct violations findings;
-    struct resolver *files, *dataset;
-    const char *dataset_name; /* or NULL */
+    struct resolver *files;
+    struct data evaluation, calibration;
     struct recipe *recipe;
     struct plan *plan;
     struct team *team;
@@ -107,6 +113,16 @@ static const char *source_name(struct arena *arena, const char *path) {
     return arena_strndup(arena, start, len);
 }
 
+/* As in a job, --dataset serves every purpose that the recipe names no other for. Without a server
+ * the name of a set is its path. */
+static int open_data(const struct compressing *c, const struct recipe_data *wanted,
+                     struct data *ret, struct err *err) {
+    ret->name = wanted->dataset ? wanted->dataset : ctl_text(c->call, "dataset");
+    if (!ret->name || dirfiles_open(ret->name, true, &ret->files, err) == 0)
+        return 0;
+    return wanted->dataset ? err_at_pointer(err, "%s/dataset", wanted->pointer) : -1;
+}
+
 static int make_plan(struct compressing *c, struct err *err) {
     c->arena = arena_new(LIMIT_RECIPE_ARENA_BYTES + FINDINGS_ARENA_BYTES);
     if (!c->arena)
@@ -124,17 +140,11 @@ static int make_plan(struct compressing *c, struct err *err) {
                         &c->findings, &c->recipe, err) < 0 ||
         dirfiles_open(c->model_path, true, &c->files, err) < 0)
         return -1;
-    /* Without a server the name of a set is its path. */
-    const char *dataset = ctl_text(c->call, "dataset");
-    if (!dataset)
-        dataset = c->recipe->evaluation.dataset;
-    if (!dataset)
-        dataset = c->recipe->calibration.dataset;
-    c->dataset_name = dataset;
-    if (dataset && dirfiles_open(dataset, true, &c->dataset, err) < 0)
+    if (open_data(c, &c->recipe->evaluation, &c->evaluation, err) < 0 ||
+        open_data(c, &c->recipe->calibration, &c->calibration, err) < 0)
         return -1;
-    limits.evaluation = c->dataset;
-    limits.calibration = c->dataset;
+    limits.evaluation = c->evaluation.files;
+    limits.calibration = c->calibration.files;
     return plan_new(c->files, c->recipe, source_name(c->arena, c->model_path), &limits,
                     &c->findings, &c->plan, err);
 }
@@ -193,6 +203,46 @@ static int open_outputs(struct compressing *c, struct err *err) {
     return dir_outputs_new(beside_path(c->beside), layout->lone, &c->outputs, err);
 }
 
+static int digest_file(struct resolver *files, size_t i, struct digest *ret, struct err *err) {
+    struct source *source = NULL;
+    struct hasher *hasher = hasher_new();
+    char *buf = malloc(DIGEST_BUFFER_BYTES);
+    int result = -1;
+    if (!hasher || !buf)
+        err_set(err, ERR_NO_MEMORY, "no memory for a digest");
+    else
+        result = files->ops->open(files, i, &source, err);
+    for (uint64_t at = 0; result == 0 && at < source->bytes; at += DIGEST_BUFFER_BYTES) {
+        uint64_t left = source->bytes - at;
+        size_t len = left < DIGEST_BUFFER_BYTES ? (size_t)left : DIGEST_BUFFER_BYTES;
+        result = source_read(source, at, buf, len, err);
+        if (result == 0)
+            hasher_update(hasher, buf, len);
+    }
+    if (result == 0)
+        *ret = hasher_final(hasher);
+    source_close(source);
+    hasher_free(hasher);
+    free(buf);
+    return result;
+}
+
+/* Of the set that the ranges come from; a server knows them already. */
+static int digest_calibration(const struct compressing *c, const struct digest **ret,
+                              struct err *err) {
+    struct resolver *files = c->calibration.files;
+    if (!c->plan->calibration)
+        return 0;
+    struct digest *digests = ARENA_ARRAY(c->arena, struct digest, files->count + 1);
+    if (!digests)
+        return err_set(err, ERR_NO_MEMORY, "no memory for digests");
+    for (size_t i = 0; i < files->count; i++)
+        if (digest_file(files, i, &digests[i], err) < 0)
+            return err_context(err, "dataset %s", c->calibration.name);
+    *ret = digests;
+    return 0;
+}
+
 static int run_pipeline(struct compressing *c, struct err *err) {
     struct progress progress = {
         .self = c,
@@ -202,8 +252,11 @@ static int run_pipeline(struct compressing *c, struct err *err) {
     struct pipeline_env env = {
         .team = c->team,
         .progress = &progress,
-        .evaluation_name = c->dataset_name,
+        .evaluation_name = c->evaluation.name,
+        .calibration_name = c->calibration.name,
     };
+    if (digest_calibration(c, &env.calibration_digests, err) < 0)
+        return -1;
     return pipeline_run(c->plan, dir_outputs_base(c->outputs), &env, &c->report, err);
 }
 
@@ -271,6 +324,14 @@ static void print_evaluation(const struct report *r) {
     putchar('\n');
 }
 
+static void print_calibration(const struct report *r) {
+    if (r->calibrated)
+        printf("  calibrated    %zu values on %" PRIu64 " samples of %s (%s)\n",
+               r->calibration.range_count, r->calibration.samples,
+               r->calibration_name ? r->calibration_name : "a set",
+               calibrate_method_name(r->calibration_method));
+}
+
 static void print_summary(const struct compressing *c) {
     const struct report *r = c->report;
     char in[32], out[32], a[32], b[32];
@@ -294,6 +355,7 @@ static void print_summary(const struct compressing *c) {
         digest_hex(&r->files[0].sha256, hex);
         printf("  sha256        %s\n", hex);
     }
+    print_calibration(r);
     print_evaluation(r);
     double seconds = 0;
     uint64_t peak = 0;
@@ -355,7 +417,8 @@ static void release(struct compressing *c) {
     dir_outputs_free(c->outputs);
     beside_free(c->beside);
     plan_free(c->plan);
-    resolver_close(c->dataset);
+    resolver_close(c->evaluation.files);
+    resolver_close(c->calibration.files);
     resolver_close(c->files);
     team_free(c->team);
     arena_free(c->arena);
@@ -433,7 +496,7 @@ static const struct ctl_option options[] = {
      .letter = 'd',
      .kind = CTL_TEXT,
      .value = "DATA",
-     .doc = "Measure original and result on it (ONNX); see compressctl evaluate --help."},
+     .doc = "Calibrate with it, measure original and result on it (ONNX)."},
     {.name = "requantize", .kind = CTL_FLAG, .doc = "Accept a source that is already quantized."},
     {.name = "report",
      .kind = CTL_TEXT,

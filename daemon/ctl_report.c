@@ -115,6 +115,15 @@ static void print_worst_layer(const struct json_t *layers) {
                text_at(worst, "op_type"), text_at(worst, "node"));
 }
 
+static void print_calibration(const struct json_t *report) {
+    const struct json_t *calibration = json_get(report, "calibration");
+    const char *name = json_text(json_get(calibration, "dataset"));
+    if (json_text(json_get(calibration, "method")))
+        printf("\ncalibrated: ranges of %zu values on %" PRIu64 " samples of %s (%s)\n",
+               json_array_len(json_get(calibration, "ranges")), count_at(calibration, "samples"),
+               name ? name : "a set", text_at(calibration, "method"));
+}
+
 static void print_evaluation(const struct json_t *report) {
     const struct json_t *evaluation = json_get(report, "evaluation");
     const struct json_t *before = json_get(evaluation, "before");
@@ -165,6 +174,7 @@ static void print_report(const struct json_t *report) {
     printf("compared     with the %s\n", text_at(report, "compared_with"));
     print_schemes(tensors);
     print_worst(tensors);
+    print_calibration(report);
     print_evaluation(report);
     print_rest(report);
 }

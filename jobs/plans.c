@@ -118,15 +118,38 @@ int plans_open_version(struct store *store, int64_t version, struct resolver **r
 
 int plans_open_data(struct store *store, const struct job_data *data, struct plan_limits *limits,
                     struct err *err) {
-    int64_t version = data->versions[DATA_EVALUATION];
-    if (version && plans_open_version(store, version, &limits->evaluation, err) < 0)
-        return err_context(err, "dataset %s", data->names[DATA_EVALUATION]);
+    struct resolver **places[DATA_PURPOSES] = {
+        [DATA_EVALUATION] = &limits->evaluation, [DATA_CALIBRATION] = &limits->calibration};
+    for (size_t i = 0; i < DATA_PURPOSES; i++)
+        if (data->versions[i] && plans_open_version(store, data->versions[i], places[i], err) < 0)
+            return err_context(err, "dataset %s", data->names[i]);
+    return 0;
+}
+
+int plans_file_digests(struct store *store, int64_t version, struct arena *arena,
+                       const struct digest **ret, struct err *err) {
+    struct blob_entry *files = NULL;
+    size_t count = 0;
+    struct db_conn *conn = db_read_begin(store->db, err);
+    if (!conn)
+        return -1;
+    int result = models_tbl_files(conn, version, arena, &files, &count, err);
+    db_read_end(store->db, conn);
+    if (result < 0)
+        return -1;
+    struct digest *digests = ARENA_ARRAY(arena, struct digest, count + 1);
+    if (!digests)
+        return err_set(err, ERR_NO_MEMORY, "no memory for digests");
+    for (size_t i = 0; i < count; i++)
+        digests[i] = files[i].digest;
+    *ret = digests;
     return 0;
 }
 
 void plans_close_data(struct plan_limits *limits) {
     resolver_close(limits->evaluation);
-    limits->evaluation = NULL;
+    resolver_close(limits->calibration);
+    limits->evaluation = limits->calibration = NULL;
 }
 
 int plans_make(struct plans *plans, const struct model_row *model, const struct job_data *data,

@@ -28,6 +28,9 @@ int plans_open_version(struct store *store, int64_t version, struct resolver **r
 /* The data of a job, each in its place of the limits; without a version: NULL. */
 int plans_open_data(struct store *store, const struct job_data *data, struct plan_limits *limits,
                     struct err *err);
+/* SHA-256 of a version's files, in the order of their resolver. */
+int plans_file_digests(struct store *store, int64_t version, struct arena *arena,
+                       const struct digest **ret, struct err *err);
 /* After the plan. */
 void plans_close_data(struct plan_limits *limits);
 

@@ -262,6 +262,19 @@ static int open_data(struct outcome *o, struct job_data *data, struct plan_limit
     return result == 0 ? plans_open_data(store, data, limits, err) : -1;
 }
 
+/* For the report: which bytes were read. */
+static int find_digests(struct outcome *o, const struct job_data *data, struct pipeline_env *env,
+                        struct err *err) {
+    struct store *store = o->run->engine->store;
+    int64_t calibration = data->versions[DATA_CALIBRATION];
+    if (plans_file_digests(store, o->run->row.model_version, o->arena, &env->source_digests, err) <
+        0)
+        return -1;
+    return calibration
+               ? plans_file_digests(store, calibration, o->arena, &env->calibration_digests, err)
+               : 0;
+}
+
 static int compress(struct outcome *o, struct resolver *files, struct violations *list,
                     struct err *err) {
     struct run *run = o->run;
@@ -276,7 +289,7 @@ static int compress(struct outcome *o, struct resolver *files, struct violations
     recipe->name = run->row.recipe_name;
     struct plan_limits limits = {.memory_bytes = engine->budget.bytes,
                                  .threads = team_threads(engine->team)};
-    struct job_data data;
+    struct job_data data = {0};
     if (open_data(o, &data, &limits, err) < 0 ||
         plan_new(files, recipe, run->row.model_name, &limits, list, &plan, err) < 0)
         goto out;
@@ -286,14 +299,16 @@ static int compress(struct outcome *o, struct resolver *files, struct violations
     o->finish.lone = plan->layout.lone;
     struct pipeline_env env = {.team = engine->team,
                                .progress = &progress,
-                               .evaluation_name = data.names[DATA_EVALUATION]};
+                               .evaluation_name = data.names[DATA_EVALUATION],
+                               .calibration_name = data.names[DATA_CALIBRATION]};
 #ifdef COMPRESSD_TEST_HOOKS
     if (is_asked(o, "\"test-hook\":\"abort\""))
         abort();
     env.before_verify = flip_a_byte;
     env.before_verify_self = o;
 #endif
-    if (blob_outputs_new(engine->store->blobs, plan->layout.lone, &o->outputs, err) < 0 ||
+    if (find_digests(o, &data, &env, err) < 0 ||
+        blob_outputs_new(engine->store->blobs, plan->layout.lone, &o->outputs, err) < 0 ||
         pipeline_run(plan, blob_outputs_base(o->outputs), &env, &report, err) < 0 ||
         lay_out_artifact(o, &progress, err) < 0)
         goto out;

@@ -29,21 +29,29 @@ static void use(struct planning *planning, enum data_purpose purpose,
 /* The body's dataset serves every purpose that the recipe names no other for. */
 static int find_data(struct db_conn *conn, struct request *r, struct planning *planning,
                      const char *dataset, struct err *err) {
+    static const char *const pointers[DATA_PURPOSES] = {
+        [DATA_EVALUATION] = "/recipe/evaluation/dataset",
+        [DATA_CALIBRATION] = "/recipe/calibration/dataset"};
+    const struct recipe *recipe = planning->recipe;
+    const char *named[DATA_PURPOSES] = {
+        [DATA_EVALUATION] = recipe ? recipe->evaluation.dataset : NULL,
+        [DATA_CALIBRATION] = recipe ? recipe->calibration.dataset : NULL};
     struct model_row row;
     int found = 0;
     if (dataset)
         found = find(conn, r, MODEL_KIND_DATASET, dataset, ERR_BAD_FIELD, "/dataset", &row, err);
     if (found == 1) {
         planning->dataset = row.name;
-        use(planning, DATA_EVALUATION, &row);
+        for (size_t i = 0; i < DATA_PURPOSES; i++)
+            use(planning, (enum data_purpose)i, &row);
     }
-    const char *named = planning->recipe ? planning->recipe->evaluation.dataset : NULL;
-    if (found < 0 || !named)
-        return found < 0 ? -1 : 0;
-    found = find(conn, r, MODEL_KIND_DATASET, named, ERR_BAD_RECIPE, "/recipe/evaluation/dataset",
-                 &row, err);
-    if (found == 1)
-        use(planning, DATA_EVALUATION, &row);
+    for (size_t i = 0; found >= 0 && i < DATA_PURPOSES; i++) {
+        if (!named[i])
+            continue;
+        found = find(conn, r, MODEL_KIND_DATASET, named[i], ERR_BAD_RECIPE, pointers[i], &row, err);
+        if (found == 1)
+            use(planning, (enum data_purpose)i, &row);
+    }
     return found < 0 ? -1 : 0;
 }
 

@@ -21,8 +21,8 @@ struct planning {
 };
 
 /* Finds the model, reads the recipe and finds its data (all named by their keys in the body;
- * dataset NULL: none). Unknown names become violations at /model, /recipe, /dataset and
- * /recipe/evaluation/dataset, with the nearest name. */
+ * dataset NULL: none). Unknown names become violations at /model, /recipe, /dataset,
+ * /recipe/evaluation/dataset and /recipe/calibration/dataset, with the nearest name. */
 int planning_read(struct request *r, const char *model, const char *dataset, struct json_t *recipe,
                   struct planning *planning, struct err *err);
 /* Step: makes or finds the plan, then `then`. The planning stands in r->state's first field. */

@@ -13,6 +13,9 @@
 #define COUNT "{'type':'integer','minimum':0}"
 #define NAME "{'type':'string','pattern':'^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'}"
 #define SHA256 "{'type':'string','pattern':'^[0-9a-f]{64}$'}"
+#define DATASET                                                                                  \
+    "{'allOf':[" NAME "],'description':'Calibrates and measures, unless the recipe names other " \
+    "sets.'}"
 #define DIGEST "{'type':'string','pattern':'^sha256:[0-9a-f]{64}$'}"
 
 static const struct schema table[] = {
@@ -113,8 +116,8 @@ static const struct schema table[] = {
      "{'description':'A recipe, or the name of one.','oneOf':[{'type':'string'}," REF(
          "Recipe") "]}"},
     {"PlanCreate",
-     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME ",'dataset':" NAME
-     ",'recipe':" REF("RecipeOrName") "},'additionalProperties':false}"},
+     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME
+     ",'dataset':" DATASET ",'recipe':" REF("RecipeOrName") "},'additionalProperties':false}"},
     {"Plan",
      "{'type':'object','required':['bytes_in','bytes_out','ratio','peak_bytes','disk_bytes',"
      "'seconds','tensors','warnings'],'properties':{'bytes_in':" COUNT ",'bytes_out':" COUNT
@@ -127,8 +130,8 @@ static const struct schema table[] = {
      "{'type':'object','maxProperties':32,'propertyNames':{'pattern':'^[A-Za-z0-9._/-]{1,63}$'},"
      "'additionalProperties':{'type':'string','maxLength':255}}"},
     {"JobCreate",
-     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME ",'dataset':" NAME
-     ",'recipe':" REF("RecipeOrName") ",'name':" NAME ",'labels':" REF(
+     "{'type':'object','required':['model','recipe'],'properties':{'model':" NAME
+     ",'dataset':" DATASET ",'recipe':" REF("RecipeOrName") ",'name':" NAME ",'labels':" REF(
          "Labels") ",'priority':{'type':'integer','minimum':0,'maximum':9,'default':5,'description'"
                    ":'9 goes "
                    "first; ages by one per ten minutes.'}},'additionalProperties':false}"},
@@ -220,9 +223,34 @@ static const struct schema table[] = {
      "'memory':{'type':'object','required':['workspace_bytes','weight_bytes'],"
      "'properties':{'workspace_bytes':" COUNT ",'weight_bytes':" COUNT
      "},'additionalProperties':false}},'additionalProperties':false}"},
+    {"Calibration",
+     "{'type':'object','description':'What the static ranges of activations come from.',"
+     "'required':['dataset','files','dataset_kind','samples','batch','method','protocol','ranges'],"
+     "'properties':{'dataset':{'type':['string','null']},'files':{'type':'array',"
+     "'items':{'$ref':'#/components/schemas/ReportFile'}},"
+     "'dataset_kind':{'enum':['arrays','tokens']},'samples':" COUNT ",'batch':" COUNT
+     ",'window':" COUNT ",'method':{'enum':['minmax','percentile','mse','entropy']},"
+     "'protocol':{'type':'string','description':'How the limit is chosen, in a sentence.'},"
+     "'ranges':{'type':'array','items':{'type':'object','required':['value','min','max',"
+     "'limit','scale','zero_point','count','zeros','clamped','histogram'],"
+     "'properties':{'value':{'type':'string','description':'Its name in the original.'},"
+     "'min':{'type':'number'},'max':{'type':'number'},'limit':{'type':'number','minimum':0,"
+     "'description':'The magnitude that the largest code stands for.'},"
+     "'scale':{'type':'number'},'zero_point':{'type':'integer','description':'-128 where nothing "
+     "is negative.'},'count':{'type':'integer','minimum':0,'description':'Numbers seen.'},"
+     "'zeros':" COUNT ",'clamped':{'type':'integer','minimum':0,'description':'Of a magnitude "
+     "above the limit.'},'histogram':{'type':'object','description':'Magnitudes in equal bins "
+     "from zero on, zeros left out.','required':['to','counts'],'properties':{'to':{'type':"
+     "'number','minimum':0},'counts':{'type':'array','items':" COUNT
+     "}},'additionalProperties':false}},'additionalProperties':false}}},"
+     "'additionalProperties':false}"},
+    {"ReportFile",
+     "{'type':'object','required':['path','bytes','sha256'],'properties':{'path':{'type':'string'},"
+     "'bytes':" COUNT ",'sha256':{'oneOf':[{'type':'null'}," SHA256
+     "]}},'additionalProperties':false}"},
     {"Report",
      "{'type':'object','required':['size','parameters','nonzero','sparsity','macs',"
-     "'tensors','metrics','evaluation','stages','warnings','files','environment',"
+     "'tensors','metrics','evaluation','calibration','stages','warnings','files','environment',"
      "'inputs'],'properties':{'size':{'type':'object','required':['bytes_in','bytes_out',"
      "'ratio']},'parameters':{'type':'object','required':['before','after'],"
      "'properties':{'before':" COUNT ",'after':" COUNT
@@ -240,10 +268,11 @@ static const struct schema table[] = {
      "'before','after'],'properties':{'dataset':{'type':['string','null']},"
      "'before':{'$ref':'#/components/schemas/Evaluation'},"
      "'after':{'$ref':'#/components/schemas/Evaluation'}},'additionalProperties':false}]},"
+     "'calibration':{'oneOf':[{'type':'null'},{'$ref':'#/components/schemas/Calibration'}]},"
      "'stages':{'type':'array','items':{'type':'object','required':['name','seconds',"
      "'peak_bytes','predicted_bytes']}},'warnings':{'type':'array',"
      "'items':{'$ref':'#/components/schemas/Violation'}},'files':{'type':'array',"
-     "'items':{'type':'object','required':['path','bytes','sha256']}},"
+     "'items':{'$ref':'#/components/schemas/ReportFile'}},"
      "'environment':{'type':'object'},'inputs':{'type':'object'}}}"},
 };
 

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_BATCH 32
+enum { DEFAULT_BATCH = 32, DEFAULT_WINDOW = 512 };
 #define PERCENTILE 0.9999
 /* Limits tried are bins apart; below 128 there are fewer bins than codes. */
 enum { TRY_FROM = 128, TRY_STEP = 16 };
@@ -23,12 +23,30 @@ static int no_memory(struct err *err) {
     return err_set(err, ERR_NO_MEMORY, "no memory to calibrate");
 }
 
+static const char *const method_names[] = {"minmax", "percentile", "mse", "entropy"};
+
 int calibrate_method_by_name(const char *name) {
-    static const char *const names[] = {"minmax", "percentile", "mse", "entropy"};
-    for (int i = 0; i < (int)(sizeof names / sizeof *names); i++)
-        if (strcmp(names[i], name) == 0)
+    for (int i = 0; i < (int)(sizeof method_names / sizeof *method_names); i++)
+        if (strcmp(method_names[i], name) == 0)
             return i;
     return -1;
+}
+
+const char *calibrate_method_name(enum calibrate_method method) {
+    return method_names[method];
+}
+
+const char *calibrate_method_protocol(enum calibrate_method method) {
+    static const char *const protocols[] = {
+        [CALIBRATE_MINMAX] = "the limit is the largest magnitude seen",
+        [CALIBRATE_PERCENTILE] = "99.99 % of the magnitudes seen, zeros included, lie below the "
+                                 "limit",
+        [CALIBRATE_MSE] = "the limit has the smallest expected squared error: rounding below it, "
+                          "clamping above it",
+        [CALIBRATE_ENTROPY] = "the limit has the smallest Kullback-Leibler divergence of the "
+                              "codes' distribution from that of the values",
+    };
+    return protocols[method];
 }
 
 /* ---- histograms ---- */
@@ -45,12 +63,18 @@ static void reach(struct calibrate_histogram *h, double magnitude) {
 }
 
 bool calibrate_add(struct calibrate_histogram *h, const float *x, uint64_t count) {
-    float largest = 0;
+    float min = count ? x[0] : 0, max = min;
     for (uint64_t i = 0; i < count; i++) {
-        float magnitude = fabsf(x[i]);
-        if (!isfinite(magnitude))
+        if (!isfinite(x[i]))
             return false;
-        largest = magnitude > largest ? magnitude : largest;
+        min = x[i] < min ? x[i] : min;
+        max = x[i] > max ? x[i] : max;
+    }
+    float largest = -min > max ? -min : max;
+    if (count) {
+        h->min = h->count && h->min < (double)min ? h->min : (double)min;
+        h->max = h->count && h->max > (double)max ? h->max : (double)max;
+        h->count += count;
     }
     if ((double)largest > h->largest)
         h->largest = (double)largest;
@@ -167,24 +191,25 @@ struct calibration {
     struct array *planned;
     struct exec_input *inputs;
     size_t input_count;
+    unsigned threads;
     struct arena *arena;
 };
 
-static int take(struct calibration *c, const struct value *value, const struct array *array,
-                struct err *err) {
+/* Inputs are shown too; floats of any width come as f32. */
+static int observe(void *self, const struct value *value, const struct array *array,
+                   struct err *err) {
+    const struct calibration *c = self;
     for (size_t i = 0; i < c->wanted->range_count; i++) {
         if (c->watched[i].value != value || array->dtype != DTYPE_F32)
             continue;
-        if (!calibrate_add(c->watched[i].histogram, array_real(array), array->elements))
-            return err_set(err, ERR_NON_FINITE, "'%s' is not finite for a sample of the set",
-                           value->name);
+        if (!calibrate_add(c->watched[i].histogram, array_real(array), array->elements)) {
+            err_set(err, ERR_NON_FINITE,
+                    "the value '%s' is not finite for a sample of the calibration set",
+                    value->name);
+            return err_at_tensor(err, value->name);
+        }
     }
     return 0;
-}
-
-static int observe(void *self, const struct value *value, const struct array *array,
-                   struct err *err) {
-    return take(self, value, array, err);
 }
 
 static int find_values(struct calibration *c, struct err *err) {
@@ -213,12 +238,12 @@ static void close_session(struct calibration *c) {
     c->plan = NULL;
 }
 
-/* A session for the shapes of this batch; its inputs are looked at here. */
-static int prepare_batch(struct calibration *c, struct err *err) {
+/* A plan for the shapes of this batch, where the present one is for others. */
+static int plan_batch(struct calibration *c, struct err *err) {
     size_t fields = batches_field_count(c->batches);
     struct arena_mark mark = arena_mark(c->arena);
     struct binding *bindings = ARENA_ARRAY(c->arena, struct binding, fields + 1);
-    bool same = c->session != NULL;
+    bool same = c->plan != NULL;
     if (!bindings)
         return no_memory(err);
     c->input_count = 0;
@@ -232,29 +257,54 @@ static int prepare_batch(struct calibration *c, struct err *err) {
         c->inputs[n] = (struct exec_input){field->value, &field->array};
         bindings[n].input = field->value;
         bindings[n].fact.type = type_of_array(&field->array);
-        if (take(c, field->value, &field->array, err) < 0)
-            return -1;
     }
     int result = 0;
     if (!same) {
         struct exec_options plan = {.observed = c->observed,
                                     .observed_count = c->wanted->range_count,
-                                    .threads = team_threads(c->options->team)};
-        struct exec_session_options session = {
-            .team = c->options->team, .observe = observe, .observe_self = c};
+                                    .threads = c->threads};
         close_session(c);
         result = exec_plan_new(c->original->graph, bindings, c->input_count, &plan, &c->plan, err);
-        if (result == 0)
-            result = exec_session_new(c->plan, c->weights, &session, &c->session, err);
     }
     arena_rewind(c->arena, mark);
     return result;
 }
 
-static int run_batches(struct calibration *c, struct err *err) {
+/* And a session for that plan. */
+static int prepare_batch(struct calibration *c, struct err *err) {
+    struct exec_session_options session = {
+        .team = c->options->team, .observe = observe, .observe_self = c};
+    if (plan_batch(c, err) < 0)
+        return -1;
+    return c->session ? 0 : exec_session_new(c->plan, c->weights, &session, &c->session, err);
+}
+
+/* Of the largest weight that a bias is joined with: its numbers, its bytes, its codes. */
+static uint64_t bias_bytes(const struct model *model) {
+    uint64_t most = 0;
+    for (size_t i = 0; i < model->ranges->bias_count; i++) {
+        uint64_t elements = model->tensors[model->ranges->biases[i].weight].elements;
+        most = elements > most ? elements : most;
+    }
+    return most * (2 * sizeof(float) + 1);
+}
+
+/* With the present plan. Biases come after the run, when its memory is given back. */
+static uint64_t held_bytes(const struct calibration *c, const struct model *model) {
+    struct exec_facts facts;
+    exec_plan_facts(c->plan, &facts);
+    uint64_t run = facts.workspace_bytes + facts.kept_bytes + facts.weight_bytes;
+    uint64_t biases = bias_bytes(model);
+    for (size_t i = 0; i < batches_field_count(c->batches); i++)
+        run += array_bytes(&batches_field(c->batches, i)->array);
+    return (run > biases ? run : biases) + arena_used_bytes(c->arena);
+}
+
+static int run_batches(struct calibration *c, const struct model *model,
+                       struct calibrate_result *to, struct err *err) {
     struct progress_state at = c->options->at;
     at.unit = "samples";
-    at.total = batches_samples(c->batches);
+    at.total = to->samples;
     for (;;) {
         uint64_t samples;
         progress_report(c->options->progress, &at);
@@ -265,20 +315,27 @@ static int run_batches(struct calibration *c, struct err *err) {
         if (prepare_batch(c, err) < 0 ||
             exec_run(c->session, c->inputs, c->input_count, c->options->progress, err) < 0)
             return -1;
+        uint64_t held = held_bytes(c, model);
+        to->memory_bytes = held > to->memory_bytes ? held : to->memory_bytes;
         at.done += samples;
     }
 }
 
-static int open_batches(struct calibration *c, const struct dataset *dataset, struct err *err) {
+static int open_batches(struct calibration *c, const struct dataset *dataset,
+                        struct calibrate_result *to, struct err *err) {
     const struct graph *graph = c->original->graph;
     const struct type *type = graph->input_count ? &graph->inputs[0]->type : NULL;
     bool fixed = type && type->ranked && type->rank > 0 && dim_known(type->dims[0]);
+    bool length = type && type->ranked && type->rank > 1 && dim_known(type->dims[1]);
+    bool text = dataset_kind(dataset) == DATASET_TOKENS && dataset_array(dataset, 0)->rank == 1;
     struct batches_options options = {
         .seed = c->options->seed,
         .batch = c->options->batch ? c->options->batch
                  : fixed           ? 0
                                    : DEFAULT_BATCH,
-        .window = c->options->window,
+        .window = c->options->window ? c->options->window
+                  : text && !length  ? DEFAULT_WINDOW
+                                     : 0,
         .samples = c->options->samples,
         .keep_partial = !fixed,
     };
@@ -288,21 +345,73 @@ static int open_batches(struct calibration *c, const struct dataset *dataset, st
     c->planned = ARENA_ARRAY(c->arena, struct array, fields + 1);
     c->inputs = ARENA_ARRAY(c->arena, struct exec_input, fields + 1);
     c->weights = weights_new(c->original, graph, 0);
-    return c->planned && c->inputs && c->weights ? 0 : no_memory(err);
+    if (!c->planned || !c->inputs || !c->weights)
+        return no_memory(err);
+    uint64_t whole = batches_samples(c->batches), size = batches_size(c->batches);
+    *to = (struct calibrate_result){
+        .dataset_kind = dataset_kind_name(dataset_kind(dataset)),
+        .samples = options.keep_partial ? whole : whole - whole % size,
+        .batch = size,
+    };
+    for (size_t i = 0; dataset_kind(dataset) == DATASET_TOKENS && i < fields; i++) {
+        const struct batch_field *field = batches_field(c->batches, i);
+        if (field->role == BATCH_INPUT && field->array.rank > 1)
+            to->window = field->array.dims[1];
+    }
+    return 0;
 }
 
 /* ---- what was found ---- */
 
-static void fill_scales(const struct calibration *c) {
-    for (size_t i = 0; i < c->wanted->range_count; i++) {
-        const struct range_wanted *range = &c->wanted->ranges[i];
-        unsigned levels = range->from_zero ? 255 : 127;
-        double limit = calibrate_limit(c->watched[i].histogram, c->options->method,
-                                       range->from_zero ? 256 : 128);
-        double scale = limit / levels;
-        /* A value that is always zero: any scale will do, but not none. */
-        *range->scale = scale > (double)FLT_MIN ? (float)scale : 1;
+/* How it looks: bins of the histogram put together. */
+static void show(const struct calibrate_histogram *h, double limit, struct calibrate_range *to) {
+    const size_t each = CALIBRATE_BINS / CALIBRATE_SHOWN;
+    to->min = h->min;
+    to->max = h->max;
+    to->count = h->count;
+    to->zeros = h->zeros;
+    to->shown_from_zero_to = h->limit;
+    for (size_t i = 0; i < CALIBRATE_BINS; i++) {
+        /* the lower edge of a bin, and the limit is one to rounding where it is not the largest */
+        double from = (double)i * h->limit / CALIBRATE_BINS;
+        to->shown[i / each] += h->counts[i];
+        if (limit < h->largest && from > limit * (1 - 1e-9))
+            to->clamped += h->counts[i];
     }
+}
+
+static int fill_scale(const struct calibration *c, size_t i, struct calibrate_range *to,
+                      struct arena *arena, struct err *err) {
+    const struct range_wanted *range = &c->wanted->ranges[i];
+    const struct calibrate_histogram *h = c->watched[i].histogram;
+    unsigned levels = range->from_zero ? 255 : 127;
+    if (!h->count)
+        return err_set(err, ERR_UNSUPPORTED,
+                       "nothing is known of the value '%s': it is not of floats", range->value);
+    double limit = calibrate_limit(h, c->options->method, range->from_zero ? 256 : 128);
+    double scale = limit / levels;
+    /* A value that is always zero: any scale will do, but not none. */
+    *range->scale = scale > (double)FLT_MIN ? (float)scale : 1;
+    *to = (struct calibrate_range){
+        .value = arena_strdup(arena, range->value),
+        .limit = limit,
+        .scale = (double)*range->scale,
+        .zero_point = range->from_zero ? -128 : 0,
+    };
+    show(h, limit, to);
+    return to->value ? 0 : no_memory(err);
+}
+
+static int fill_scales(const struct calibration *c, struct arena *arena,
+                       struct calibrate_result *to, struct err *err) {
+    size_t n = c->wanted->range_count;
+    to->ranges = ARENA_ARRAY(arena, struct calibrate_range, n + 1);
+    if (!to->ranges)
+        return no_memory(err);
+    for (to->range_count = 0; to->range_count < n; to->range_count++)
+        if (fill_scale(c, to->range_count, &to->ranges[to->range_count], arena, err) < 0)
+            return -1;
+    return 0;
 }
 
 /* The scales that encoding will give a weight: by encoding it. */
@@ -360,34 +469,59 @@ static int fill_bias(const struct model *model, const struct bias_wanted *to, st
     return result;
 }
 
+static int start(struct calibration *c, const struct model *original, const struct model *model,
+                 const struct dataset *dataset, const struct calibrate_options *options,
+                 struct calibrate_result *to, struct err *err) {
+    *c = (struct calibration){.original = original,
+                              .wanted = model->ranges,
+                              .options = options,
+                              .threads =
+                                  options->team ? team_threads(options->team) : options->threads,
+                              .arena = arena_new(LIMIT_MODEL_ARENA_BYTES)};
+    if (!c->arena)
+        return no_memory(err);
+    return find_values(c, err) < 0 || open_batches(c, dataset, to, err) < 0 ? -1 : 0;
+}
+
+/* All that the run took; the histograms stay. */
+static void end_run(struct calibration *c) {
+    close_session(c);
+    weights_free(c->weights);
+    batches_free(c->batches);
+    c->weights = NULL;
+    c->batches = NULL;
+}
+
 int calibrate_run(const struct model *original, const struct model *model,
                   const struct dataset *dataset, const struct calibrate_options *options,
-                  struct err *err) {
-    struct calibration c = {.original = original,
-                            .wanted = model->ranges,
-                            .options = options,
-                            .arena = arena_new(LIMIT_MODEL_ARENA_BYTES)};
-    int result = c.arena ? 0 : no_memory(err);
-    if (result == 0 && (find_values(&c, err) < 0 || open_batches(&c, dataset, err) < 0 ||
-                        run_batches(&c, err) < 0))
-        result = -1;
+                  struct arena *arena, struct calibrate_result *ret, struct err *err) {
+    struct calibration c;
+    struct calibrate_result found = {0};
+    int result = start(&c, original, model, dataset, options, &found, err);
     if (result == 0)
-        fill_scales(&c);
+        result = run_batches(&c, model, &found, err);
+    end_run(&c);
+    if (result == 0)
+        result = fill_scales(&c, arena, &found, err);
     for (size_t i = 0; result == 0 && i < c.wanted->bias_count; i++)
         result = fill_bias(model, &c.wanted->biases[i], err);
-    close_session(&c);
-    weights_free(c.weights);
-    batches_free(c.batches);
     arena_free(c.arena);
+    if (result == 0)
+        *ret = found;
     return result;
 }
 
-uint64_t calibrate_memory_bytes(const struct model *model) {
-    uint64_t most = 0;
-    for (size_t i = 0; i < model->ranges->bias_count; i++) {
-        uint64_t elements = model->tensors[model->ranges->biases[i].weight].elements;
-        most = elements > most ? elements : most;
-    }
-    return model->ranges->range_count * sizeof(struct calibrate_histogram) +
-           most * (2 * sizeof(float) + 1);
+int calibrate_predict(const struct model *original, const struct model *model,
+                      const struct dataset *dataset, const struct calibrate_options *options,
+                      uint64_t *ret_bytes, struct err *err) {
+    struct calibration c;
+    struct calibrate_result would = {0};
+    int result = start(&c, original, model, dataset, options, &would, err);
+    if (result == 0)
+        result = plan_batch(&c, err);
+    if (result == 0)
+        *ret_bytes = held_bytes(&c, model);
+    end_run(&c);
+    arena_free(c.arena);
+    return result;
 }

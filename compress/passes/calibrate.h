@@ -19,6 +19,7 @@
 #ifndef COMPRESS_PASSES_CALIBRATE_H
 #define COMPRESS_PASSES_CALIBRATE_H
 
+#include "compress/base/arena.h"
 #include "compress/base/progress.h"
 #include "compress/base/team.h"
 #include "compress/exec/dataset.h"
@@ -32,23 +33,54 @@ enum calibrate_method {
 };
 /* -1: unknown. */
 int calibrate_method_by_name(const char *name);
+const char *calibrate_method_name(enum calibrate_method method);
+/* How the limit is chosen, in a sentence. */
+const char *calibrate_method_protocol(enum calibrate_method method);
 
 struct calibrate_options {
     enum calibrate_method method;
-    uint64_t samples, batch, window; /* 0: all; the graph's own, else 32; the graph's own */
+    uint64_t samples, batch, window; /* 0: all; the graph's own, else 32; its own, else 512 */
     uint64_t seed;
     struct team *team; /* NULL: the calling thread alone */
+    unsigned threads;  /* of the team that will be there, for the prediction; 0: one */
     const struct progress *progress;
     struct progress_state at;
+};
+
+enum { CALIBRATE_SHOWN = 64 };
+
+/* What was found about a value: enough to draw it. */
+struct calibrate_range {
+    const char *value;
+    double min, max; /* seen */
+    double limit;    /* the magnitude that the largest code stands for */
+    double scale;
+    int zero_point;            /* -128: it is never negative */
+    uint64_t count;            /* values seen */
+    uint64_t zeros;            /* of those exactly zero, */
+    uint64_t clamped;          /* and of a magnitude above the limit, to a bin of the histogram */
+    double shown_from_zero_to; /* 0: nothing but zeros */
+    uint64_t shown[CALIBRATE_SHOWN]; /* magnitudes in as many bins, zeros left out */
+};
+
+struct calibrate_result {
+    const char *dataset_kind;        /* "arrays", "tokens" */
+    uint64_t samples, batch, window; /* window: 0 for arrays */
+    struct calibrate_range *ranges;  /* in the order of the model's; in the arena, names too */
+    size_t range_count;
+    uint64_t memory_bytes; /* held at most, headers aside */
 };
 
 /* original: opened anew, as it was before passes changed it. model: the one that will be written.
  */
 int calibrate_run(const struct model *original, const struct model *model,
                   const struct dataset *dataset, const struct calibrate_options *options,
-                  struct err *err);
-/* Beside what running the original over the set takes. */
-uint64_t calibrate_memory_bytes(const struct model *model);
+                  struct arena *arena, struct calibrate_result *ret, struct err *err);
+/* What calibrate_run() will hold at most, from shapes alone. The same failures where content does
+ * not matter. */
+int calibrate_predict(const struct model *original, const struct model *model,
+                      const struct dataset *dataset, const struct calibrate_options *options,
+                      uint64_t *ret_bytes, struct err *err);
 
 /* ---- for tests ---- */
 
@@ -57,8 +89,10 @@ enum { CALIBRATE_BINS = 2048 };
 struct calibrate_histogram {
     double limit; /* of the last bin; 0: nothing but zeros yet */
     double largest;
+    double min, max;
     uint64_t counts[CALIBRATE_BINS];
     uint64_t zeros;
+    uint64_t count; /* of all values */
 };
 
 /* False when one is not finite. */

@@ -3,6 +3,7 @@
 
 #include "compress/base/limits.h"
 #include "compress/formats/format.h"
+#include "compress/graph/ranges.h"
 #include "compress/passes/calibrate.h"
 #include "compress/recipe/emit.h"
 #include "compress/report/verify.h"
@@ -21,7 +22,7 @@ struct run {
     struct emit_result emitted;
     struct verify_result verified;
     struct report *report;
-    unsigned first;  /* stage after calibration */
+    unsigned first;  /* stage after calibration: 0 without */
     unsigned stages; /* of the progress: calibrate, write, verify, and two evaluations */
 };
 
@@ -54,30 +55,58 @@ static void add_stage(struct run *r, const char *name, double since, uint64_t pe
     };
 }
 
+/* ---- calibration ---- */
+
+static int fill_calibration_files(struct run *r, struct err *err) {
+    struct report *report = r->report;
+    const struct resolver *files = r->plan->calibration_files;
+    report->calibration_files = ARENA_ARRAY(report->arena, struct report_file, files->count);
+    if (!report->calibration_files)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the report");
+    for (size_t i = 0; i < files->count; i++) {
+        struct report_file *row = &report->calibration_files[i];
+        *row = (struct report_file){.path = arena_strdup(report->arena, files->files[i].path),
+                                    .bytes = files->files[i].bytes};
+        if (!row->path)
+            return err_set(err, ERR_NO_MEMORY, "no memory for the report");
+        if (r->env->calibration_digests) {
+            row->sha256 = r->env->calibration_digests[i];
+            row->digested = true;
+        }
+    }
+    report->calibration_file_count = files->count;
+    return 0;
+}
+
 /* The source is opened anew: the plan's graph is that of the artifact. */
 static int calibrate(struct run *r, struct err *err) {
     double since = now_seconds();
-    const struct recipe_data *data = &r->plan->recipe->calibration;
+    struct plan *plan = r->plan;
+    struct report *report = r->report;
     struct model *source = NULL;
-    struct calibrate_options options = {
-        .method = (enum calibrate_method)data->method,
-        .samples = data->samples,
-        .batch = data->batch,
-        .window = data->window,
-        .seed = r->plan->recipe->seed,
-        .team = r->env->team,
-        .progress = r->env->progress,
-        .at = {.stage = "calibrate", .stages = r->stages},
-    };
-    progress_logf(r->env->progress, "info", "calibrate: ranges of activations");
-    int result = format_open(r->plan->model->resolver, &source, err);
+    struct calibrate_options options = plan_calibrate_options(plan);
+    options.team = r->env->team;
+    options.progress = r->env->progress;
+    options.at = (struct progress_state){.stage = "calibrate", .stages = r->stages};
+    progress_logf(r->env->progress, "info", "calibrate: ranges of %zu values by %s",
+                  plan->model->ranges->range_count, calibrate_method_name(options.method));
+    int result = format_open(plan->model->resolver, &source, err);
     if (result == 0)
-        result = calibrate_run(source, r->plan->model, r->plan->calibration, &options, err);
+        result = calibrate_run(source, plan->model, plan->calibration, &options, report->arena,
+                               &report->calibration, err);
+    uint64_t held = report->calibration.memory_bytes + dataset_memory_bytes(plan->calibration) +
+                    (source ? arena_used_bytes(source->arena) : 0);
     model_free(source);
-    if (result < 0)
+    if (result < 0 || fill_calibration_files(r, err) < 0)
         return err_context(err, "calibrate");
-    add_stage(r, "calibrate", since, calibrate_memory_bytes(r->plan->model),
-              r->plan->calibrate_bytes);
+    const char *set =
+        r->env->calibration_name ? r->env->calibration_name : plan->recipe->calibration.dataset;
+    report->calibration_name = set ? arena_strdup(report->arena, set) : NULL;
+    report->calibration_method = options.method;
+    report->calibrated = true;
+    add_stage(r, "calibrate", since, held, plan->calibrate_bytes);
+    dataset_free(plan->calibration); /* what it keeps in memory is not needed any more */
+    plan->calibration = NULL;
     return 0;
 }
 
@@ -338,7 +367,7 @@ int pipeline_run(struct plan *plan, struct outputs *outputs, const struct pipeli
         err_set(err, ERR_NO_MEMORY, "no memory to start");
         goto out;
     }
-    if ((plan->calibration && plan->model->ranges && calibrate(&r, err) < 0) || emit(&r, err) < 0)
+    if ((plan->calibration && calibrate(&r, err) < 0) || emit(&r, err) < 0)
         goto out;
     if (env->before_verify)
         env->before_verify(env->before_verify_self);

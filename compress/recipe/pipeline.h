@@ -1,8 +1,9 @@
 /*
  * The single entry to the work: run a plan, verify what was written, report.
  *
- *   plan → emit (stream tensors through their codecs into sinks) → reopen → verify → evaluate the
- *   original, then the artifact against it (when the recipe asks for it) → report
+ *   plan → calibrate (when activations have static ranges) → emit (stream tensors through their
+ *   codecs into sinks) → reopen → verify → evaluate the original, then the artifact against it
+ *   (when there is a set for it) → report
  *
  * Memory: at most plan->peak_bytes, the plan included. Cancelled between tiles (within a second).
  * On failure nothing is promised about what the outputs hold; the caller discards them. Same input,
@@ -26,8 +27,9 @@ struct pipeline_env {
     /* SHA-256 of the source's files where known, in the resolver's order, for the report; NULL:
      * unknown. */
     const struct digest *source_digests;
-    /* What the evaluation set is called, for the report; NULL: as in the recipe. */
-    const char *evaluation_name;
+    /* What the sets are called, for the report; NULL: as in the recipe. */
+    const char *evaluation_name, *calibration_name;
+    const struct digest *calibration_digests; /* like source_digests */
     /* Test hook: called between write and verify. NULL in real life. */
     void (*before_verify)(void *self);
     void *before_verify_self;

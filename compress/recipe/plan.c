@@ -7,7 +7,6 @@
 #include "compress/base/nearest.h"
 #include "compress/formats/format.h"
 #include "compress/graph/arch.h"
-#include "compress/passes/calibrate.h"
 #include "compress/recipe/emit.h"
 #include "compress/report/verify.h"
 
@@ -209,9 +208,19 @@ static bool wants_calibration(const struct model *model) {
     return false;
 }
 
-static int open_calibration(struct plan *plan, const struct plan_limits *limits,
-                            struct violations *list, struct err *err) {
-    struct resolver *files = limits->calibration ? limits->calibration : limits->evaluation;
+struct calibrate_options plan_calibrate_options(const struct plan *plan) {
+    const struct recipe_data *data = &plan->recipe->calibration;
+    return (struct calibrate_options){
+        .method = (enum calibrate_method)data->method,
+        .samples = data->samples,
+        .batch = data->batch,
+        .window = data->window,
+        .seed = plan->recipe->seed,
+    };
+}
+
+static int open_calibration(struct plan *plan, struct resolver *files, struct violations *list,
+                            struct err *err) {
     const struct recipe_data *data = &plan->recipe->calibration;
     if (!wants_calibration(plan->model)) {
         if (data->given)
@@ -219,25 +228,40 @@ static int open_calibration(struct plan *plan, const struct plan_limits *limits,
                            "no stage looks at the calibration set");
         return 0;
     }
-    if (data->dataset && !limits->calibration) {
-        violations_add(list, ERR_UNSUPPORTED, data->pointer,
-                       "ranges come from the job's own dataset; leave its name out here");
-        return 0;
-    }
     if (!files) {
         violations_add(list, ERR_MISFIT, data->pointer,
-                       "static activations need a calibration set, and the job has no dataset");
+                       "static activations need samples to find their ranges: give the job a "
+                       "dataset, or name one in \"calibration\"; \"activations\": \"dynamic\" "
+                       "needs none");
         return 0;
     }
+    plan->calibration_files = files;
     if (dataset_open(files, &plan->calibration, err) < 0)
         return err_at_pointer(err, "%s", data->pointer);
-    struct evaluate_options options = {.samples = data->samples,
-                                       .batch = data->batch,
-                                       .window = data->window,
-                                       .seed = plan->recipe->seed};
-    if (evaluate_predict(plan->model, plan->calibration, &options, &plan->calibrate_bytes, err) < 0)
-        return err_at_pointer(err, "%s", data->pointer);
     return 0;
+}
+
+/* The graph has been rewritten by now, so the source is opened anew, as the run will. */
+static int predict_calibration(struct plan *plan, unsigned threads, struct err *err) {
+    const struct recipe_data *data = &plan->recipe->calibration;
+    struct calibrate_options options = plan_calibrate_options(plan);
+    struct model *source = NULL;
+    options.threads = threads;
+    if (!plan->model->ranges) {
+        dataset_free(plan->calibration);
+        plan->calibration = NULL;
+    }
+    if (!plan->calibration)
+        return 0;
+    int result = format_open(plan->model->resolver, &source, err);
+    if (result == 0 && calibrate_predict(source, plan->model, plan->calibration, &options,
+                                         &plan->calibrate_bytes, err) < 0)
+        result = err_at_pointer(err, "%s", data->pointer);
+    if (result == 0)
+        plan->calibrate_bytes +=
+            arena_used_bytes(source->arena) + dataset_memory_bytes(plan->calibration);
+    model_free(source);
+    return result;
 }
 
 static int add_up(struct plan *plan, const struct plan_limits *limits, struct violations *list,
@@ -245,7 +269,8 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
     struct model *model = plan->model;
     unsigned threads = limits->threads ? limits->threads : 1;
     struct emit_prediction emit;
-    if (emit_predict(model, &plan->layout, threads, &emit, err) < 0)
+    if (emit_predict(model, &plan->layout, threads, &emit, err) < 0 ||
+        predict_calibration(plan, threads, err) < 0)
         return -1;
     uint64_t headers = arena_used_bytes(model->arena);
     plan->bytes_in = model->bytes;
@@ -264,12 +289,10 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
         plan->emit_bytes > plan->verify_bytes ? plan->emit_bytes : plan->verify_bytes;
     if (plan->evaluate_bytes > plan->peak_bytes)
         plan->peak_bytes = plan->evaluate_bytes;
-    if (plan->calibration) { /* the source is opened beside the plan's own model */
-        plan->calibrate_bytes += 2 * headers + HEADER_SLACK_BYTES + arena_used_bytes(plan->arena) +
-                                 results + calibrate_memory_bytes(model);
-        if (plan->calibrate_bytes > plan->peak_bytes)
-            plan->peak_bytes = plan->calibrate_bytes;
-    }
+    if (plan->calibration)
+        plan->calibrate_bytes += headers + arena_used_bytes(plan->arena) + results;
+    if (plan->calibrate_bytes > plan->peak_bytes)
+        plan->peak_bytes = plan->calibrate_bytes;
     plan->disk_bytes = plan->bytes_out;
     plan->seconds = estimate_seconds(plan, threads);
     if (plan->ratio < 1)
@@ -318,7 +341,7 @@ int plan_new(struct resolver *files, const struct recipe *recipe, const char *so
         apply_recipe(plan, list);
     limits = limits ? limits : &no_limits;
     if (list->total || open_evaluation(plan, limits->evaluation, list, &why) < 0 ||
-        open_calibration(plan, limits, list, &why) < 0 || list->total)
+        open_calibration(plan, limits->calibration, list, &why) < 0 || list->total)
         goto fail;
     if (lay_out(plan, source_name, &why) < 0 || add_up(plan, limits, list, &why) < 0 || list->total)
         goto fail;

@@ -12,6 +12,7 @@
 #include "compress/exec/evaluate.h"
 #include "compress/formats/layout.h"
 #include "compress/graph/model.h"
+#include "compress/passes/calibrate.h"
 #include "compress/recipe/recipe.h"
 
 struct plan_limits {
@@ -21,7 +22,7 @@ struct plan_limits {
      * outlive the plan. Without one, a recipe with an evaluation is a violation; with one and no
      * evaluation in the recipe, models that have a graph are measured all the same. */
     struct resolver *evaluation;
-    /* The same for calibration, when the recipe names a set of its own; NULL: the job's. */
+    /* The same for calibration. Without one, static activations are a violation. */
     struct resolver *calibration;
 };
 
@@ -33,15 +34,16 @@ struct plan {
     uint64_t bytes_in;
     uint64_t bytes_out;          /* exact */
     double ratio;                /* bytes_in / bytes_out */
-    uint64_t peak_bytes;         /* predicted: the largest of the next three */
+    uint64_t peak_bytes;         /* predicted: the largest of the next four */
     uint64_t emit_bytes;         /* predicted while the artifact is written */
     uint64_t verify_bytes;       /* predicted while it is verified */
     uint64_t evaluate_bytes;     /* predicted while it is measured; 0: it is not */
     uint64_t calibrate_bytes;    /* predicted while ranges are found; 0: none are */
-    struct dataset *calibration; /* owned; NULL: nothing is calibrated */
-    uint64_t disk_bytes;         /* needed while running */
-    double seconds;              /* estimate */
-    struct dataset *evaluation;  /* owned; NULL: nothing is measured */
+    struct dataset *calibration; /* owned; NULL: nothing is calibrated, or it is done */
+    const struct resolver *calibration_files; /* borrowed: its files */
+    uint64_t disk_bytes;                      /* needed while running */
+    double seconds;                           /* estimate */
+    struct dataset *evaluation;               /* owned; NULL: nothing is measured */
     struct recipe_data measures; /* how; the recipe's, or defaults when only the job has data */
     struct violations warnings;
 };
@@ -57,6 +59,9 @@ void plan_free(struct plan *plan);
 /* How the pipeline measures; original NULL: alone. */
 struct evaluate_options plan_evaluate_options(const struct plan *plan,
                                               const struct model *original);
+
+/* How it finds ranges. */
+struct calibrate_options plan_calibrate_options(const struct plan *plan);
 
 /* The answer of POST /v1/plan: {bytes_in, bytes_out, ratio, peak_bytes, disk_bytes, seconds,
  * tensors: [{name, role, scheme, bytes}], warnings}. malloc'd. */

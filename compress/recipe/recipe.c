@@ -433,7 +433,8 @@ static void schema_calibration(struct jbuf *out) {
     schema_number(out, "samples", "At most so many, chosen by the seed; default: 256.", 1,
                   (int64_t)SEED_MAX);
     schema_number(out, "batch", "Samples a batch; default: the graph's own, else 32.", 1, 1 << 20);
-    schema_number(out, "window", "Token ids a window; default: the graph's own.", 2, 1 << 24);
+    schema_number(out, "window", "Token ids a window; default: the graph's own, else 512.", 2,
+                  1 << 24);
     jbuf_kv_raw(out, "method",
                 "{\"description\":\"How the largest magnitude is chosen.\","
                 "\"enum\":[\"minmax\",\"percentile\",\"mse\",\"entropy\"],"

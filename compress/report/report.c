@@ -156,22 +156,6 @@ static void print_metrics(const struct report *r, struct jbuf *b) {
     jbuf_object_end(b);
 }
 
-static void print_stages(const struct report *r, struct jbuf *b) {
-    jbuf_key(b, "stages");
-    jbuf_array(b);
-    for (size_t i = 0; i < r->stage_count; i++) {
-        jbuf_object(b);
-        jbuf_kv_string(b, "name", r->stages[i].name);
-        jbuf_kv_number(b, "seconds", r->stages[i].seconds);
-        jbuf_kv_uint(b, "peak_bytes", r->stages[i].peak_bytes);
-        jbuf_kv_uint(b, "predicted_bytes", r->stages[i].predicted_bytes);
-        jbuf_object_end(b);
-    }
-    jbuf_array_end(b);
-    jbuf_key(b, "warnings");
-    jbuf_violations(b, &r->warnings);
-}
-
 static void print_files(struct jbuf *b, const char *key, const struct report_file *files,
                         size_t count) {
     jbuf_key(b, key);
@@ -186,6 +170,70 @@ static void print_files(struct jbuf *b, const char *key, const struct report_fil
         jbuf_object_end(b);
     }
     jbuf_array_end(b);
+}
+
+static void print_range(const struct calibrate_range *range, struct jbuf *b) {
+    jbuf_object(b);
+    jbuf_kv_string(b, "value", range->value);
+    jbuf_kv_number(b, "min", range->min);
+    jbuf_kv_number(b, "max", range->max);
+    jbuf_kv_number(b, "limit", range->limit);
+    jbuf_kv_number(b, "scale", range->scale);
+    jbuf_kv_int(b, "zero_point", range->zero_point);
+    jbuf_kv_uint(b, "count", range->count);
+    jbuf_kv_uint(b, "zeros", range->zeros);
+    jbuf_kv_uint(b, "clamped", range->clamped);
+    jbuf_key(b, "histogram");
+    jbuf_object(b);
+    jbuf_kv_number(b, "to", range->shown_from_zero_to);
+    jbuf_key(b, "counts");
+    jbuf_array(b);
+    for (size_t i = 0; i < CALIBRATE_SHOWN; i++)
+        jbuf_uint(b, range->shown[i]);
+    jbuf_array_end(b);
+    jbuf_object_end(b);
+    jbuf_object_end(b);
+}
+
+static void print_calibration(const struct report *r, struct jbuf *b) {
+    const struct calibrate_result *c = &r->calibration;
+    jbuf_key(b, "calibration");
+    if (!r->calibrated) {
+        jbuf_null(b);
+        return;
+    }
+    jbuf_object(b);
+    jbuf_kv_string(b, "dataset", r->calibration_name);
+    print_files(b, "files", r->calibration_files, r->calibration_file_count);
+    jbuf_kv_string(b, "dataset_kind", c->dataset_kind);
+    jbuf_kv_uint(b, "samples", c->samples);
+    jbuf_kv_uint(b, "batch", c->batch);
+    if (c->window)
+        jbuf_kv_uint(b, "window", c->window);
+    jbuf_kv_string(b, "method", calibrate_method_name(r->calibration_method));
+    jbuf_kv_string(b, "protocol", calibrate_method_protocol(r->calibration_method));
+    jbuf_key(b, "ranges");
+    jbuf_array(b);
+    for (size_t i = 0; i < c->range_count; i++)
+        print_range(&c->ranges[i], b);
+    jbuf_array_end(b);
+    jbuf_object_end(b);
+}
+
+static void print_stages(const struct report *r, struct jbuf *b) {
+    jbuf_key(b, "stages");
+    jbuf_array(b);
+    for (size_t i = 0; i < r->stage_count; i++) {
+        jbuf_object(b);
+        jbuf_kv_string(b, "name", r->stages[i].name);
+        jbuf_kv_number(b, "seconds", r->stages[i].seconds);
+        jbuf_kv_uint(b, "peak_bytes", r->stages[i].peak_bytes);
+        jbuf_kv_uint(b, "predicted_bytes", r->stages[i].predicted_bytes);
+        jbuf_object_end(b);
+    }
+    jbuf_array_end(b);
+    jbuf_key(b, "warnings");
+    jbuf_violations(b, &r->warnings);
 }
 
 static void print_environment(const struct report *r, struct jbuf *b) {
@@ -218,6 +266,7 @@ char *report_json(const struct report *report, size_t *ret_len) {
     print_counts(report, &b);
     print_tensors(report, &b);
     print_metrics(report, &b);
+    print_calibration(report, &b);
     print_stages(report, &b);
     print_files(&b, "files", report->files, report->file_count);
     print_environment(report, &b);

@@ -11,6 +11,7 @@
 #include "compress/base/digest.h"
 #include "compress/base/violations.h"
 #include "compress/exec/evaluate.h"
+#include "compress/passes/calibrate.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -72,6 +73,12 @@ struct report {
      * measured. */
     struct evaluation *before, *after;
     const char *evaluation_name; /* of the set; NULL: it has none */
+    bool calibrated;             /* the rest of these hold */
+    struct calibrate_result calibration;
+    enum calibrate_method calibration_method;
+    const char *calibration_name; /* of the set; NULL: it has none */
+    struct report_file *calibration_files;
+    size_t calibration_file_count;
     struct violations warnings;
 };
 

@@ -3,7 +3,8 @@
 
 #include "storage/db/stmt.h"
 
-static const char *const names[DATA_PURPOSES] = {[DATA_EVALUATION] = "evaluation"};
+static const char *const names[DATA_PURPOSES] = {
+    [DATA_EVALUATION] = "evaluation", [DATA_CALIBRATION] = "calibration"};
 
 const char *data_purpose_name(enum data_purpose purpose) {
     return names[purpose];

@@ -10,9 +10,9 @@
 #include "compress/base/arena.h"
 #include "storage/db/db.h"
 
-enum data_purpose { DATA_EVALUATION, DATA_PURPOSES };
+enum data_purpose { DATA_EVALUATION, DATA_CALIBRATION, DATA_PURPOSES };
 
-/* "evaluation": as in recipes. */
+/* "evaluation", "calibration": as in recipes. */
 const char *data_purpose_name(enum data_purpose purpose);
 
 struct job_data {

@@ -137,16 +137,35 @@ def _value_info(name, *dims):
     return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
 
 
+def _weight(name, rows):
+    data = b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows)
+    return _field(5, _field(1, len(rows)) + _field(1, len(rows[0])) + _field(2, 1) + _field(8, name)
+                  + _field(9, data))
+
+
+def _node(op, name, ins, out):
+    return _field(1, b"".join(_field(1, i) for i in ins) + _field(2, out) + _field(3, name)
+                  + _field(4, op))
+
+
+def _onnx(graph):
+    return _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 17))
+
+
 def linear_onnx(rows):
     """y = x w as ONNX: x f32[batch, len(rows)], w given by rows."""
-    data = b"".join(struct.pack(f"<{len(row)}f", *row) for row in rows)
-    w = (_field(1, len(rows)) + _field(1, len(rows[0])) + _field(2, 1) + _field(8, "w")
-         + _field(9, data))
-    node = _field(1, "x") + _field(1, "w") + _field(2, "y") + _field(3, "head") + _field(4, "MatMul")
-    graph = (_field(1, node) + _field(2, "linear") + _field(5, w)
-             + _field(11, _value_info("x", "batch", len(rows)))
-             + _field(12, _value_info("y", "batch", len(rows[0]))))
-    return _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 17))
+    return _onnx(_node("MatMul", "head", ["x", "w"], "y") + _field(2, "linear") + _weight("w", rows)
+                 + _field(11, _value_info("x", "batch", len(rows)))
+                 + _field(12, _value_info("y", "batch", len(rows[0]))))
+
+
+def mlp_onnx(first, second):
+    """y = Relu(x first) second as ONNX; the values between are h and r."""
+    return _onnx(_node("MatMul", "first", ["x", "w1"], "h") + _node("Relu", "relu", ["h"], "r")
+                 + _node("MatMul", "second", ["r", "w2"], "y") + _field(2, "mlp")
+                 + _weight("w1", first) + _weight("w2", second)
+                 + _field(11, _value_info("x", "batch", len(first)))
+                 + _field(12, _value_info("y", "batch", len(second[0]))))
 
 
 def labelled(rows, labels, name="x"):
