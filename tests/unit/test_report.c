@@ -124,6 +124,52 @@ static void members(void **state) {
     report_free(r);
 }
 
+/* What a page needs to draw the ranges. */
+static void calibration(void **state) {
+    static struct calibrate_range ranges[] = {{.value = "r",
+                                               .max = 5,
+                                               .limit = 2.5,
+                                               .scale = 0.01,
+                                               .zero_point = -128,
+                                               .count = 40,
+                                               .zeros = 20,
+                                               .clamped = 3,
+                                               .shown_from_zero_to = 8,
+                                               .shown = {[CALIBRATE_SHOWN - 1] = 20}}};
+    static struct report_file files[] = {{.path = "set.npz", .bytes = 77, .digested = true}};
+    struct report *r = example();
+    size_t len;
+    struct json_t *json;
+    struct err err = ERR_INIT;
+    char *text = report_json(r, &len);
+    CHECK_HOLDS(text, "\"calibration\":null");
+    free(text);
+    r->calibrated = true;
+    r->calibration_name = "set";
+    r->calibration_method = CALIBRATE_MSE;
+    r->calibration_files = files;
+    r->calibration_file_count = 1;
+    r->calibration = (struct calibrate_result){
+        .dataset_kind = "arrays", .samples = 10, .batch = 5, .ranges = ranges, .range_count = 1};
+    text = report_json(r, &len);
+    CHECK_OK(jspec_parse(text, len, &json, &err), &err);
+    CHECK_TEXT(json_text(path(json, "calibration.dataset")), "set");
+    CHECK_UINT(strlen(json_text(path(json, "calibration.files.0.sha256"))), 64);
+    CHECK_TEXT(json_text(path(json, "calibration.method")), "mse");
+    CHECK_HOLDS(json_text(path(json, "calibration.protocol")), "squared error");
+    CHECK_NUM(number(json, "calibration.samples"), 10, 0);
+    CHECK(json_get(path(json, "calibration"), "window") == NULL); /* of token ids alone */
+    CHECK_TEXT(json_text(path(json, "calibration.ranges.0.value")), "r");
+    CHECK_NUM(number(json, "calibration.ranges.0.limit"), 2.5, 0);
+    CHECK_NUM(number(json, "calibration.ranges.0.zero_point"), -128, 0);
+    CHECK_NUM(number(json, "calibration.ranges.0.clamped"), 3, 0);
+    CHECK_NUM(number(json, "calibration.ranges.0.histogram.to"), 8, 0);
+    CHECK_NUM(number(json, "calibration.ranges.0.histogram.counts.63"), 20, 0);
+    jspec_free(json);
+    free(text);
+    report_free(r);
+}
+
 static void summary(void **state) {
     struct report *r = example();
     char *text = report_summary_json(r);
@@ -147,6 +193,7 @@ static void decibels(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(members),
+        cmocka_unit_test(calibration),
         cmocka_unit_test(summary),
         cmocka_unit_test(decibels),
     };
