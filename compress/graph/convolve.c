@@ -19,11 +19,13 @@
  * Where a single image has too few positions to give tiles to a team, the panel of all positions is
  * made together and the product itself is cut (gemm_run). A kernel of one tap with stride 1 needs
  * no panel: x is col. One channel a group (depthwise) has nothing to multiply matrices for: each
- * output row is a weighted sum of kernel-many input rows, taken from a padded copy (taps.h).
+ * output row is a weighted sum of kernel-many input rows, taken from a padded copy (taps.h). 3x3
+ * taps with stride 1 and many channels: y comes by minimal filtering (winograd.h).
  */
 #include "compress/graph/convolve.h"
 
 #include "compress/base/loop.h"
+#include "compress/graph/winograd.h"
 #include "compress/tensor/gemm.h"
 #include "compress/tensor/taps.h"
 #include "compress/tensor/vmath.h"
@@ -579,6 +581,8 @@ int convolve_y(const struct convolve *c, const real *x, const real *w, const rea
     work.scratch = run->scratch;
     if (is_depthwise(c))
         return depthwise_y(&work, run, err);
+    if (winograd_pays(c))
+        return winograd_y(c, x, w, bias, add, y, run, err);
     tile_y(&work);
     if (is_whole(&work))
         return whole_y(&work, run, err);
@@ -763,6 +767,8 @@ uint64_t convolve_scratch(const struct convolve *c, enum convolve_pass pass, uns
         return (uint64_t)spread_elements(c, pass) * threads * sizeof(real);
     switch (pass) {
     case CONVOLVE_Y:
+        if (winograd_pays(c))
+            return winograd_scratch(c, threads);
         tile_y(&w);
         if (is_whole(&w))
             return w.pointwise ? 0 : (uint64_t)w.k * w.p * sizeof(real);

@@ -14,6 +14,7 @@ static void fill_reference(struct kernels *k) {
     convert_fill_ref(k);
     stats_fill_ref(k);
     affine_fill_ref(k);
+    filtering_fill_ref(k);
     fp8_fill_ref(k);
     legacy_fill_ref(k);
     taps_fill_ref(k);
@@ -25,6 +26,7 @@ static void fill_avx2(struct kernels *k) {
     convert_fill_avx2(k);
     stats_fill_avx2(k);
     affine_fill_avx2(k);
+    filtering_fill_avx2(k);
     fp8_fill_avx2(k);
     legacy_fill_avx2(k);
     taps_fill_avx2(k);
@@ -37,6 +39,7 @@ static void fill_avx512(struct kernels *k) {
     convert_fill_avx512(k);
     stats_fill_avx512(k);
     affine_fill_avx512(k);
+    filtering_fill_avx512(k);
     fp8_fill_avx512(k);
     taps_fill_avx512(k);
     vmath_fill_avx512(k);
@@ -48,6 +51,7 @@ static void fill_neon(struct kernels *k) {
     convert_fill_neon(k);
     stats_fill_neon(k);
     affine_fill_neon(k);
+    filtering_fill_neon(k);
     vmath_fill_neon(k);
 }
 #endif

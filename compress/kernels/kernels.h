@@ -13,8 +13,9 @@
  * walk them. Threads: kernels_init() once before any other thread starts; then read-only.
  *
  * One file per family and instruction set: convert (small floats), stats (ranges, errors), affine
- * (int8, int4), fp8, legacy (GGUF blocks of 32), taps (weighted sums of shifted rows), vmath
- * (functions, arithmetic, sums: one text for all widths, vmath_vec.h).
+ * (int8, int4), fp8, legacy (GGUF blocks of 32), taps (weighted sums of shifted rows), filtering
+ * (transforms of minimal filtering: one text for all widths, filtering_lane.h), vmath (functions,
+ * arithmetic, sums: likewise, vmath_vec.h).
  */
 #ifndef COMPRESS_KERNELS_KERNELS_H
 #define COMPRESS_KERNELS_KERNELS_H
@@ -87,6 +88,10 @@ typedef void kernel_taps_sum(const float *const *x, const float *w, size_t taps,
                              size_t n, float *ret);
 typedef void kernel_taps_max(const float *const *x, size_t taps, size_t step, size_t n, float *ret);
 
+/* Transforms of tiles, n of them side by side in planes that are x_step and step apart (9, 16 or 36
+ * planes): tensor/filtering.h says what each does. */
+typedef void kernel_tiles(const float *x, size_t x_step, size_t n, float *ret, size_t step);
+
 /* X(name, type) */
 #define KERNELS(X)                         \
     X(f32_from_bf16, kernel_widen)         \
@@ -131,7 +136,10 @@ typedef void kernel_taps_max(const float *const *x, size_t taps, size_t step, si
     X(max_f32, kernel_max)                 \
     X(exp_sum_f32, kernel_exp_sum)         \
     X(taps_sum_f32, kernel_taps_sum)       \
-    X(taps_max_f32, kernel_taps_max)
+    X(taps_max_f32, kernel_taps_max)       \
+    X(filtering_in_f32, kernel_tiles)      \
+    X(filtering_weight_f32, kernel_tiles)  \
+    X(filtering_out_f32, kernel_tiles)
 
 struct kernels {
 #define KERNELS_FIELD(name, type) type *name;

@@ -508,6 +508,21 @@ static void check_kernel_taps_max(const char *name, kernel_taps_max *want, kerne
         }
 }
 
+/* Planes of tiles, the last of which ends at the guard. */
+static void check_kernel_tiles(const char *name, kernel_tiles *want, kernel_tiles *got) {
+    enum { PLANES = 36 };
+    size_t planes = strstr(name, "weight") ? 9 : PLANES;
+    EACH_FLAVOUR(f, FINITE) for (size_t n = 0; n <= MOST / PLANES; n++) {
+        size_t step = n + next() % (MOST / PLANES - n + 1);
+        size_t need = n ? (planes - 1) * step + n : 0;
+        const float *x = input_floats(0, need, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        want(x, step, n, a, step);
+        got(x, step, n, b, step);
+        compare(name, n, 4 * PLANES * step, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
 /* The benchmark's one call on n values: every type of kernel in its own way. */
 static float bench_x[MOST], bench_y[MOST];
 static uint8_t bench_bytes[4 * MOST];
@@ -544,6 +559,7 @@ BENCH(kernel_exp_sum, bench_sink[0] = kernel(bench_x, 0.01f, n, bench_y))
 static const float *const bench_taps[3] = {bench_x, bench_x + 1, bench_x + 2};
 BENCH(kernel_taps_sum, kernel(bench_taps, bench_x, 3, 1, n - 2, bench_y))
 BENCH(kernel_taps_max, kernel(bench_taps, 3, 1, n - 2, bench_y))
+BENCH(kernel_tiles, kernel(bench_x, n / 36, n / 36, bench_y, n / 36))
 
 static double seconds(void) {
     struct timespec t;
@@ -553,7 +569,7 @@ static double seconds(void) {
 
 /* The best of ten rounds of 200 calls. */
 #define BENCH_ROW(name, type)                                         \
-    printf("%-18s", #name);                                           \
+    printf("%-21s", #name);                                           \
     for (size_t i = 0; kernels_isa_at(i); i++) {                      \
         struct kernels k;                                             \
         if (kernels_fill(kernels_isa_at(i), &k) != 0)                 \
@@ -577,7 +593,7 @@ static void bench(void) {
     /* Small f16, bf16 and block scales alike. */
     for (size_t i = 0; i < sizeof bench_bytes; i++)
         bench_bytes[i] = (uint8_t)(next() & 0xbf);
-    printf("%-18s", "GB/s of f32");
+    printf("%-21s", "GB/s of f32");
     for (size_t i = 0; kernels_isa_at(i); i++) {
         struct kernels k;
         if (kernels_fill(kernels_isa_at(i), &k) == 0)

@@ -1,0 +1,12 @@
+/* The transforms of minimal filtering, 4 tiles at a time. See filtering_lane.h. */
+#define FILTERING_WIDTH 4
+#include "compress/kernels/filtering_lane.h"
+
+#include "compress/kernels/kernels.h"
+#include "compress/kernels/kernels_fill.h"
+
+void filtering_fill_neon(struct kernels *k) {
+    k->filtering_in_f32 = each_in;
+    k->filtering_weight_f32 = each_weight;
+    k->filtering_out_f32 = each_out;
+}
