@@ -13,10 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Content that shape inference may ask for: shapes, axes, scales of a Resize; not weights. */
-#define SMALL_INTEGERS 1024
-#define SMALL_FLOATS 64
-
 int onnx_no_memory(struct err *err) {
     return err_set(err, ERR_NO_MEMORY, "the model's header needs more memory than is allowed");
 }
@@ -41,14 +37,6 @@ int onnx_names_add(struct onnx_names *names, struct arena *arena, const char *na
     names->list = list;
     list[names->count++] = name;
     return 0;
-}
-
-/* A text of the field, which must be length-delimited. */
-static int read_name(const struct onnx_reader *r, const struct pbwire_field *field,
-                     const char **ret, struct err *err) {
-    if (pbwire_expect(r->wire, field, PBWIRE_BYTES, "a name", err) < 0)
-        return -1;
-    return pbwire_text(r->wire, field->content, ONNX_NAME_BYTES_MAX, r->scratch, ret, err);
 }
 
 /* ---- names ---- */
@@ -153,314 +141,7 @@ int onnx_read_opset(struct pbwire *wire, struct pbwire_span message, struct aren
     return 0;
 }
 
-/* ---- types ---- */
-
-static int read_dim(const struct onnx_scope *scope, struct pbwire_span message, struct dim *ret,
-                    struct err *err) {
-    const struct onnx_reader *r = scope->reader;
-    struct symbols *symbols = scope->graph->symbols;
-    struct pbwire_walk walk = pbwire_walk(r->wire, message);
-    struct pbwire_field field;
-    struct dim dim = {.size = -1};
-    const char *name = NULL;
-    int more;
-    while ((more = pbwire_next(&walk, &field, err)) > 0) {
-        if (field.number == ONNX_DIM_VALUE && field.type == PBWIRE_VARINT) {
-            dim.size = (int64_t)field.value;
-            name = NULL;
-        } else if (field.number == ONNX_DIM_PARAM && read_name(r, &field, &name, err) < 0) {
-            return -1;
-        }
-    }
-    if (more < 0)
-        return -1;
-    /* Some exporters write -1 for what they do not know, others "?": that is no name, two of them
-     * need not be equal. */
-    if (name && strcmp(name, "?") == 0) {
-        dim.size = -1;
-        name = NULL;
-    }
-    if (dim.size < 0 || name) {
-        dim = (struct dim){.size = -1, .symbol = symbols_get(symbols, name)};
-        if (!dim.symbol)
-            return onnx_no_memory(err);
-    }
-    if (dim.size > (int64_t)LIMIT_ELEMENTS)
-        return err_set(err, ERR_TOO_LARGE, "a dimension of %" PRId64, dim.size);
-    *ret = dim;
-    return 0;
-}
-
-static int read_shape(const struct onnx_scope *scope, struct pbwire_span message, struct type *type,
-                      struct err *err) {
-    struct pbwire_walk walk = pbwire_walk(scope->reader->wire, message);
-    struct pbwire_field field;
-    int more;
-    type->ranked = true;
-    type->rank = 0;
-    while ((more = pbwire_next(&walk, &field, err)) > 0) {
-        if (field.number != ONNX_SHAPE_DIM || field.type != PBWIRE_BYTES)
-            continue;
-        if (type->rank == LIMIT_RANK) { /* more than anything here can run: left unknown */
-            type->ranked = false;
-            type->rank = 0;
-            return 0;
-        }
-        if (read_dim(scope, field.content, &type->dims[type->rank++], err) < 0)
-            return -1;
-    }
-    return more;
-}
-
-/* TypeProto.Tensor */
-static int read_tensor_type(const struct onnx_scope *scope, struct pbwire_span message,
-                            struct type *type, struct err *err) {
-    struct pbwire_walk walk = pbwire_walk(scope->reader->wire, message);
-    struct pbwire_field field;
-    int more;
-    while ((more = pbwire_next(&walk, &field, err)) > 0) {
-        if (field.number == ONNX_TYPE_TENSOR_ELEM && field.type == PBWIRE_VARINT)
-            type->dtype = dtype_by_onnx((int32_t)field.value);
-        if (field.number == ONNX_TYPE_TENSOR_SHAPE && field.type == PBWIRE_BYTES &&
-            read_shape(scope, field.content, type, err) < 0)
-            return -1;
-    }
-    return more;
-}
-
-static int read_type(const struct onnx_scope *scope, struct pbwire_span message, struct type *type,
-                     struct err *err) {
-    struct pbwire_walk walk = pbwire_walk(scope->reader->wire, message);
-    struct pbwire_field field;
-    int more;
-    while ((more = pbwire_next(&walk, &field, err)) > 0)
-        if (field.number == ONNX_TYPE_TENSOR_TYPE && field.type == PBWIRE_BYTES &&
-            read_tensor_type(scope, field.content, type, err) < 0)
-            return -1;
-    return more;
-}
-
-/* ValueInfoProto; type may be NULL: the name alone. */
-static int read_value_info(const struct onnx_scope *scope, struct pbwire_span message,
-                           const char **ret_name, struct type *ret_type, struct err *err) {
-    const struct onnx_reader *r = scope->reader;
-    struct pbwire_walk walk = pbwire_walk(r->wire, message);
-    struct pbwire_field field;
-    struct type type = {.dtype = DTYPE_NONE};
-    const char *name = "";
-    int more;
-    while ((more = pbwire_next(&walk, &field, err)) > 0) {
-        if (field.number == ONNX_VALUE_NAME && read_name(r, &field, &name, err) < 0)
-            return -1;
-        if (ret_type && field.number == ONNX_VALUE_TYPE && field.type == PBWIRE_BYTES &&
-            read_type(scope, field.content, &type, err) < 0)
-            return -1;
-    }
-    if (more < 0)
-        return -1;
-    *ret_name = name;
-    if (ret_type)
-        *ret_type = type;
-    return 0;
-}
-
-/* ---- weights ---- */
-
-static struct type type_of(const struct onnx_tensor *tensor) {
-    struct type type = {.dtype = tensor->dtype, .ranked = !tensor->is_too_deep};
-    type.rank = tensor->rank;
-    for (unsigned d = 0; d < tensor->rank; d++)
-        type.dims[d] = DIM(tensor->dims[d]);
-    return type;
-}
-
-static int not_here(const struct onnx_reader *r, const struct onnx_tensor *tensor, const char *path,
-                    struct err *err) {
-    const char *advice =
-        r->model->resolver->lone ? "; send it together with the model, as a folder" : "";
-    err_set(err, ERR_BAD_MODEL, "the data of '%s' are in the file '%s', which is not here%s",
-            tensor->name, path, advice);
-    return err_at_tensor(err, tensor->name);
-}
-
-/* The file of external data, opened when first named. */
-static int external_file(struct onnx_reader *r, const struct onnx_tensor *tensor, uint32_t *ret,
-                         struct err *err) {
-    struct model *model = r->model;
-    if (!path_ok(tensor->location)) {
-        err_set(err, ERR_BAD_MODEL,
-                "the data of '%s' are said to be in '%s', which is no path within the model",
-                tensor->name, tensor->location);
-        return err_at_tensor(err, tensor->name);
-    }
-    const char *path = arena_printf(r->scratch, "%s%s", r->folder, tensor->location);
-    if (!path)
-        return onnx_no_memory(err);
-    size_t index = resolver_find(model->resolver, path);
-    if (index == SIZE_MAX)
-        return not_here(r, tensor, path, err);
-    if (!r->external_files[index]) {
-        uint32_t file;
-        if (model->files[r->onnx->file].resolver_index == index) {
-            err_set(err, ERR_BAD_MODEL,
-                    "the data of '%s' are said to be external, in the model's own file",
-                    tensor->name);
-            return err_at_tensor(err, tensor->name);
-        }
-        if (model_add_file(model, index, &file, err) < 0)
-            return -1;
-        r->external_files[index] = file + 1;
-    }
-    *ret = r->external_files[index] - 1;
-    uint64_t end;
-    if (!add_u64(tensor->offset, tensor->bytes, &end) || end > model->files[*ret].bytes) {
-        err_set(err, ERR_BAD_MODEL,
-                "the data of '%s' end beyond the file: %" PRIu64 " bytes at %" PRIu64
-                " of %" PRIu64,
-                tensor->name, tensor->bytes, tensor->offset, model->files[*ret].bytes);
-        err_at_file(err, path, tensor->offset);
-        return err_at_tensor(err, tensor->name);
-    }
-    return 0;
-}
-
-static int wait_for_decoding(struct onnx_reader *r, const struct onnx_tensor *from, size_t tensor,
-                             const char *name, struct err *err) {
-    enum { ALIGN = 16 };
-    struct onnx_waiting *list = arena_grow(r->lasting, r->waiting, &r->waiting_capacity,
-                                           r->waiting_count + 1, sizeof *list);
-    if (!list)
-        return onnx_no_memory(err);
-    r->waiting = list;
-    list[r->waiting_count] = (struct onnx_waiting){tensor, *from, r->waiting_bytes};
-    list[r->waiting_count++].from.name = name;
-    uint64_t bytes = (from->bytes + ALIGN - 1) / ALIGN * ALIGN; /* bytes < 2^52: no overflow */
-    if (!add_u64(r->waiting_bytes, bytes, &r->waiting_bytes) ||
-        r->waiting_bytes > LIMIT_MODEL_ARENA_BYTES) {
-        err_set(err, ERR_TOO_LARGE,
-                "tensors that are stored as lists of numbers take more than %" PRIu64
-                " bytes; store them as raw_data",
-                LIMIT_MODEL_ARENA_BYTES);
-        return err_at_tensor(err, from->name);
-    }
-    return 0;
-}
-
-/* The next number for a name that is taken; 0 when out of memory. Counting on from the last one
- * keeps many bodies of one name from being tried against each other. */
-static uint32_t next_number(struct onnx_reader *r, const char *base) {
-    uint32_t at = strmap_get(&r->shared_names, base);
-    if (at == STRMAP_NONE) {
-        at = (uint32_t)r->shared_names.count;
-        uint32_t *counts =
-            arena_grow(r->lasting, r->shared_counts, &r->shared_capacity, at + 1, sizeof *counts);
-        if (!counts || strmap_put(&r->shared_names, base, at) < 0)
-            return 0;
-        r->shared_counts = counts;
-        counts[at] = 1;
-    }
-    return ++r->shared_counts[at];
-}
-
-static const char *tensor_name(struct onnx_reader *r, const char *path, const char *name,
-                               struct err *err) {
-    struct arena *arena = r->model->arena;
-    const char *base = arena_printf(arena, "%s%s", path, name), *own = base;
-    int put = -1;
-    while (own &&
-           (put = strmap_put(&r->tensor_names, own, (uint32_t)r->model->tensor_count)) == 0) {
-        uint32_t number = next_number(r, base);
-        own = number ? arena_printf(arena, "%s#%" PRIu32, base, number) : NULL;
-    }
-    if (!own || put < 0) {
-        onnx_no_memory(err);
-        return NULL;
-    }
-    if (strlen(own) > LIMIT_TENSOR_NAME_BYTES) {
-        err_set(err, ERR_TOO_LARGE, "a tensor's name has more than %d bytes",
-                LIMIT_TENSOR_NAME_BYTES);
-        err_at_tensor(err, own);
-        return NULL;
-    }
-    return own;
-}
-
-static int add_tensor(struct onnx_reader *r, const char *path, const struct onnx_tensor *from,
-                      struct err *err) {
-    struct model *model = r->model;
-    if (model->tensor_count >= LIMIT_TENSORS)
-        return err_set(err, ERR_TOO_LARGE, "the model holds more than %d tensors", LIMIT_TENSORS);
-    struct tensor *list = arena_grow(model->arena, model->tensors, &r->tensor_capacity,
-                                     model->tensor_count + 1, sizeof *list);
-    if (!list)
-        return onnx_no_memory(err);
-    model->tensors = list;
-    const char *name = tensor_name(r, path, from->name, err);
-    if (!name)
-        return -1;
-    struct part data = {.name = name,
-                        .dtype = from->dtype,
-                        .file = r->onnx->file,
-                        .offset = from->data.offset,
-                        .bytes = from->bytes};
-    if (from->place == ONNX_PLACE_EXTERNAL) {
-        data.offset = from->offset;
-        if (external_file(r, from, &data.file, err) < 0)
-            return -1;
-    }
-    if (from->place == ONNX_PLACE_LIST &&
-        wait_for_decoding(r, from, model->tensor_count, name, err) < 0)
-        return -1;
-    struct tensor *tensor = &list[model->tensor_count++];
-    *tensor = (struct tensor){
-        .name = name,
-        .component = "",
-        .rank = from->rank,
-        .elements = from->elements,
-        .stored = encoding_plain(from->dtype),
-        .parts[PART_DATA] = data,
-    };
-    memcpy(tensor->dims, from->dims, from->rank * sizeof from->dims[0]);
-    return 0;
-}
-
-static bool is_small(const struct onnx_tensor *tensor) {
-    bool floats = dtype_row(tensor->dtype)->is_float;
-    return tensor->elements <= (floats ? SMALL_FLOATS : SMALL_INTEGERS) &&
-           (!floats || tensor->rank < 2);
-}
-
-static int read_small(struct onnx_reader *r, const struct onnx_tensor *tensor,
-                      const struct array **ret, struct err *err) {
-    struct source *external = NULL;
-    if (tensor->place == ONNX_PLACE_EXTERNAL) {
-        uint32_t file = 0;
-        if (external_file(r, tensor, &file, err) < 0)
-            return -1;
-        external = r->model->files[file].source;
-    }
-    return onnx_tensor_array(r->wire, tensor, external, r->model->arena, ret, err);
-}
-
-int onnx_add_weight(struct onnx_reader *reader, struct graph *graph, const char *path,
-                    const char *name, struct onnx_tensor *tensor, struct value **ret,
-                    struct err *err) {
-    struct type type = type_of(tensor);
-    tensor->name = name;
-    uint32_t index = VALUE_NO_TENSOR;
-    if (tensor->place == ONNX_PLACE_ODD && tensor->location)
-        reader->onnx->has_fixed_external = true;
-    if (tensor->place != ONNX_PLACE_ODD) {
-        index = (uint32_t)reader->model->tensor_count;
-        if (add_tensor(reader, path, tensor, err) < 0)
-            return err_at_tensor(err, name);
-    }
-    if (graph_add_weight(graph, name, index, &type, ret, err) < 0)
-        return err_at_tensor(err, name);
-    if (tensor->place != ONNX_PLACE_ODD && is_small(tensor))
-        return read_small(reader, tensor, &(*ret)->data, err);
-    return 0;
-}
+/* ---- initializers ---- */
 
 static int read_initializer(struct onnx_scope *scope, struct pbwire_span message, struct err *err) {
     struct onnx_reader *r = scope->reader;
@@ -557,7 +238,7 @@ static int read_node(const struct onnx_reader *r, struct pbwire_span whole, stru
         default:
             break;
         }
-        if (text && read_name(r, &field, text, err) < 0)
+        if (text && onnx_read_name(r, &field, text, err) < 0)
             return -1;
         if (list && onnx_names_add(list, r->scratch, name, err) < 0)
             return -1;
@@ -584,8 +265,8 @@ static int find_attr(const struct onnx_reader *r, const struct onnx_node *node, 
         const char *is = "", *ref = "";
         int more;
         while ((more = pbwire_next(&walk, &field, err)) > 0) {
-            if ((field.number == ONNX_ATTR_NAME && read_name(r, &field, &is, err) < 0) ||
-                (field.number == ONNX_ATTR_REF_NAME && read_name(r, &field, &ref, err) < 0))
+            if ((field.number == ONNX_ATTR_NAME && onnx_read_name(r, &field, &is, err) < 0) ||
+                (field.number == ONNX_ATTR_REF_NAME && onnx_read_name(r, &field, &ref, err) < 0))
                 return -1;
             if (field.number == ONNX_ATTR_T && field.type == PBWIRE_BYTES)
                 tensor = field.content;
@@ -681,7 +362,7 @@ static int share_constant(struct onnx_scope *scope, const char *local, struct on
     /* Overloads, and functions of several domains, may share a name. */
     const char *name = arena_printf(r->model->arena, "%s/%s", f->name, local), *base = name;
     while (name && is_taken(root, name)) {
-        uint32_t number = next_number(r, base);
+        uint32_t number = onnx_next_number(r, base);
         name = number ? arena_printf(r->model->arena, "%s.%" PRIu32, base, number) : NULL;
     }
     if (tensor->location)
@@ -714,7 +395,7 @@ static int settle_tensor(struct onnx_scope *scope, const char *local, struct onn
         return onnx_add_weight(r, scope->graph, scope->path, name, tensor, &value, err);
     const struct array *array;
     tensor->name = name;
-    if (read_small(r, tensor, &array, err) < 0)
+    if (onnx_read_small(r, tensor, &array, err) < 0)
         return -1;
     if (!array) /* a complex scalar */
         return onnx_add_weight(r, scope->graph, scope->path, name, tensor, &value, err);
@@ -760,7 +441,7 @@ static int declare_outputs(struct onnx_scope *scope, const struct onnx_node *nod
             return -1;
         uint32_t at = types ? strmap_get(&types->by_name, local) : STRMAP_NONE;
         if (at != STRMAP_NONE &&
-            read_value_info(scope, types->spans.list[at], &name, &value->type, err) < 0)
+            onnx_read_value_info(scope, types->spans.list[at], &name, &value->type, err) < 0)
             return -1;
     }
     return 0;
@@ -880,7 +561,7 @@ static int sort_field(struct onnx_scope *scope, const struct pbwire_field *field
             return 0; /* refused when all are counted */
         return onnx_spans_add(&parts->nodes, r->scratch, field->whole, err);
     case ONNX_GRAPH_NAME:
-        if (read_name(r, field, &name, err) < 0)
+        if (onnx_read_name(r, field, &name, err) < 0)
             return -1;
         scope->graph->name = arena_strdup(scope->graph->arena, name);
         return scope->graph->name ? 0 : onnx_no_memory(err);
@@ -905,7 +586,7 @@ static int sort_field(struct onnx_scope *scope, const struct pbwire_field *field
     if (pbwire_expect(r->wire, field, PBWIRE_BYTES, "a part of the graph", err) < 0)
         return -1;
     if (list == &parts->types.spans) {
-        if (read_value_info(scope, field->content, &name, NULL, err) < 0)
+        if (onnx_read_value_info(scope, field->content, &name, NULL, err) < 0)
             return -1;
         /* Said twice: the first counts. */
         if (strmap_put(&parts->types.by_name, name, (uint32_t)list->count) < 0)
@@ -919,7 +600,7 @@ static int read_inputs(struct onnx_scope *scope, const struct onnx_spans *inputs
         const char *local, *name;
         struct type type;
         struct value *value;
-        if (read_value_info(scope, inputs->list[i], &local, &type, err) < 0)
+        if (onnx_read_value_info(scope, inputs->list[i], &local, &type, err) < 0)
             return -1;
         /* Up to IR version 3 initializers are listed among the inputs; later ones may be, as values
          * to fall back on. Nobody is asked for them here. */
@@ -943,7 +624,7 @@ static int read_outputs(struct onnx_scope *scope, const struct onnx_spans *outpu
         const char *name;
         struct type type;
         struct value *value;
-        if (read_value_info(scope, outputs->list[i], &name, &type, err) < 0)
+        if (onnx_read_value_info(scope, outputs->list[i], &name, &type, err) < 0)
             return -1;
         if (onnx_scope_find(scope, name, &value, err) < 0)
             return err_context(err, "an output of the graph");

@@ -130,10 +130,22 @@ int onnx_scope_find(const struct onnx_scope *scope, const char *name, struct val
 /* The name under which a local name goes into the graph. */
 int onnx_scope_declare(struct onnx_scope *scope, const char *local, const char **ret,
                        struct err *err);
+/* A text of the field, which must be length-delimited; in the scratch arena. */
+int onnx_read_name(const struct onnx_reader *reader, const struct pbwire_field *field,
+                   const char **ret, struct err *err);
+/* ValueInfoProto; ret_type may be NULL: the name alone. Dimensions become symbols of the graph. */
+int onnx_read_value_info(const struct onnx_scope *scope, struct pbwire_span message,
+                         const char **ret_name, struct type *ret_type, struct err *err);
 /* A weight of `graph`. */
 int onnx_add_weight(struct onnx_reader *reader, struct graph *graph, const char *path,
                     const char *name, struct onnx_tensor *tensor, struct value **ret,
                     struct err *err);
+/* The content of a small tensor, in the model's arena. */
+int onnx_read_small(struct onnx_reader *reader, const struct onnx_tensor *tensor,
+                    const struct array **ret, struct err *err);
+/* The next number for a name that is taken; 0 when out of memory. Counting on from the last one
+ * keeps many bodies of one name from being tried against each other. */
+uint32_t onnx_next_number(struct onnx_reader *reader, const char *base);
 int64_t onnx_version_of(const struct onnx_opset *opsets, size_t count, const char *domain);
 int onnx_read_opset(struct pbwire *wire, struct pbwire_span message, struct arena *arena,
                     struct onnx_opset **list, size_t *count, size_t *capacity, struct err *err);
