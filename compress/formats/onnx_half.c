@@ -76,9 +76,35 @@ static bool has_body(const struct node *node) {
     return false;
 }
 
+static bool is_constant(const struct value *value) {
+    return value && (value->kind == VALUE_WEIGHT || value->kind == VALUE_CONSTANT);
+}
+
+static bool multiplies_constant(const struct value *value) {
+    for (size_t i = 0; i < value->use_count; i++) {
+        const struct node *node = value->uses[i].node;
+        if (strcmp(node->op_type, "Identity") == 0 && node->out[0] &&
+            multiplies_constant(node->out[0]))
+            return true;
+        if (strcmp(node->op_type, "MatMul") == 0 && is_constant(node->in[!value->uses[i].slot]))
+            return true;
+    }
+    return false;
+}
+
+/* The first axis becomes the last but one, all but the last move up, and a MatMul by a constant
+ * follows: see the header. */
+static bool is_moved_batch(const struct node *node) {
+    const int64_t *perm;
+    size_t count;
+    return strcmp(node->op_type, "Transpose") == 0 && node_ints(node, "perm", &perm, &count) &&
+           count > 2 && perm[count - 2] == 0 && node->out[0] && multiplies_constant(node->out[0]);
+}
+
 static bool can_be_half(const struct node *node) {
     bool floats = false;
-    if (!node->op || node->domain[0] || is_f32_alone(node->op_type) || has_body(node))
+    if (!node->op || node->domain[0] || is_f32_alone(node->op_type) || has_body(node) ||
+        is_moved_batch(node))
         return false;
     for (size_t i = 0; i < node->in_count; i++) {
         if (node->in[i] && node->in[i]->type.dtype == DTYPE_NONE)
@@ -117,8 +143,16 @@ static bool bodies_take(const struct graph *graph, const struct value *weight) {
     return false;
 }
 
+/* A mask of minus infinity means just that; encoding a weight refuses what is not finite. */
+static bool is_infinite(const struct value *weight) {
+    for (uint64_t i = 0; weight->data && i < weight->data->elements; i++)
+        if (!isfinite(array_number(weight->data, i)))
+            return true;
+    return false;
+}
+
 bool onnx_half_takes(const struct graph *graph, const struct value *weight) {
-    if (weight->type.dtype != DTYPE_F32 || weight->is_output)
+    if (weight->type.dtype != DTYPE_F32 || weight->is_output || is_infinite(weight))
         return false;
     for (size_t i = 0; i < weight->use_count; i++)
         if (can_be_half(weight->uses[i].node) &&

@@ -73,7 +73,8 @@ struct qdq {
     size_t used, capacity;       /* in 4 bytes */
     uint32_t file;               /* memory, as a file of the model */
     size_t tensors;              /* there is room for */
-    struct value *zero, *lowest; /* zero points 0 and -128 */
+    bool is_unsigned;            /* codes of activations */
+    struct value *zero, *lowest; /* zero points: that of symmetric values, and the lowest code */
 };
 
 /* Only moves numbers: the output has the scale of the input. */
@@ -124,6 +125,15 @@ static void mark_node(struct qdq *q, const struct node *node) {
         y = y->uses[0].node->out[0];
     if (y && y->use_count > 0)
         mark(q, y);
+}
+
+/* ONNX Runtime makes signed codes of activations unsigned on x86 and fuses what then agrees; a
+ * QuantizeLinear whose codes have two readers it leaves out. */
+static bool is_read_twice(const struct qdq *q) {
+    for (size_t i = 0; i < q->values; i++)
+        if (q->is_marked[i] && q->graph->values[i]->use_count > 1)
+            return true;
+    return false;
 }
 
 static bool is_never_negative(const struct value *value) {
@@ -217,13 +227,18 @@ static int add_memory(struct qdq *q, const char *base, const char *suffix, enum 
 
 /* ---- inserting ---- */
 
+static enum dtype code_dtype(const struct qdq *q) {
+    return q->is_unsigned ? DTYPE_U8 : DTYPE_I8;
+}
+
 static int zero_point(struct qdq *q, bool lowest, struct value **ret, struct err *err) {
     struct value **place = lowest ? &q->lowest : &q->zero;
     if (!*place) {
-        struct array *array = array_in_arena(q->graph->arena, DTYPE_I8, 0, NULL);
+        struct array *array = array_in_arena(q->graph->arena, code_dtype(q), 0, NULL);
         if (!array)
             return no_memory(err);
-        *(int8_t *)array->data = lowest ? INT8_MIN : 0;
+        int lowest_code = q->is_unsigned ? 0 : INT8_MIN;
+        *(uint8_t *)array->data = (uint8_t)(lowest ? lowest_code : lowest_code + 128);
         if (graph_add_constant(q->graph, NULL, array, place, err) < 0)
             return -1;
     }
@@ -286,7 +301,7 @@ static int add_pair(struct qdq *q, struct value *value, int64_t version, struct 
         graph_split_value(q->graph, value, NULL, NULL, &floats, err) < 0)
         return -1;
     codes->type = value->type;
-    codes->type.dtype = DTYPE_I8;
+    codes->type.dtype = code_dtype(q);
     struct pair_node quantize = {"QuantizeLinear", version, -1, {value, scale, zero}, 3, codes};
     struct pair_node back = {"DequantizeLinear", version, -1, {codes, scale, zero}, 3, floats};
     if (add_node(q, before, &quantize, err) < 0)
@@ -381,6 +396,7 @@ int onnx_qdq_rewrite(struct model *model, bool *ret_any, struct err *err) {
     if (count == 0)
         return 0;
     *ret_any = true;
+    q.is_unsigned = is_read_twice(&q);
     if (reserve(&q, nodes, count, err) < 0)
         return -1;
     return insert(&q, nodes, count, err);

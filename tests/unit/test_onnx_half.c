@@ -8,6 +8,7 @@
 #include "tests/support/check.h"
 #include "tests/support/tinyonnx.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -117,6 +118,34 @@ static void constants_are_clamped(void **state) {
     tinyonnx_close(&t);
 }
 
+/* What a runtime crashes on; with another operand, or the batch in place, it does not. */
+static void a_moved_batch_stays_f32(void **state) {
+    struct tinyonnx t;
+    halve_lines("input x f32[2,3,4]\nweight w f32[4,4]\nMul x x -> s\n"
+                "Transpose s -> t perm=1,0,2\nMatMul t w -> y\noutput y f32[3,2,4]",
+                NULL, &t);
+    check_ops(t.model->graph,
+              "Cast:f16 Mul:f16 Cast:f32 Transpose:f32 Cast:f16 MatMul:f16 Cast:f32");
+    tinyonnx_close(&t);
+    halve_lines("input x f32[2,3,4]\nweight w f32[4,4]\nMatMul x w -> s\n"
+                "Transpose s -> t perm=0,2,1\nTranspose s -> u perm=1,0,2\nMatMul t s -> y\n"
+                "Relu u -> z\noutput y f32[2,4,4]\noutput z f32[3,2,4]",
+                NULL, &t);
+    check_ops(t.model->graph, "Cast:f16 MatMul:f16 Transpose:f16 Transpose:f16 MatMul:f16 Cast:f32 "
+                              "Relu:f16 Cast:f32");
+    tinyonnx_close(&t);
+}
+
+static void infinities_stay_f32(void **state) {
+    struct tinyonnx t;
+    halve_lines("input x f32[4]\nweight w f32[4]\nAdd x w -> t\n"
+                "Constant -> c value_float=-1e39\nMax t c -> y\noutput y f32[4]",
+                NULL, &t);
+    const struct value *c = graph_value(t.model->graph, "c");
+    CHECK(c && isinf(array_number(c->data, 0)));
+    tinyonnx_close(&t);
+}
+
 static void bodies(void **state) {
     struct bytebuf model = {0}, graph = {0}, node = {0};
     struct tinyonnx t;
@@ -159,6 +188,8 @@ int main(void) {
         cmocka_unit_test(a_kept_weight_keeps_its_reader),
         cmocka_unit_test(types_in_attributes),
         cmocka_unit_test(constants_are_clamped),
+        cmocka_unit_test(a_moved_batch_stays_f32),
+        cmocka_unit_test(infinities_stay_f32),
         cmocka_unit_test(bodies),
         cmocka_unit_test(what_is_not_taken),
     };

@@ -5,6 +5,7 @@
 #include "compress/base/arena.h"
 #include "compress/formats/onnx_quant.h"
 #include "compress/graph/ranges.h"
+#include "compress/tensor/array.h"
 #include "tests/support/check.h"
 #include "tests/support/tinyonnx.h"
 
@@ -65,6 +66,7 @@ static void relu_is_fused(void **state) {
     const struct ranges *c = f.t.model->ranges;
     CHECK_UINT(c->range_count, 2);
     CHECK_UINT(c->bias_count, 1);
+    CHECK_INT(f.t.model->graph->first->out[0]->type.dtype, DTYPE_I8);
     for (size_t i = 0; i < 2; i++) {
         bool relu = strcmp(c->ranges[i].value, "r") == 0;
         CHECK_TEXT(c->ranges[i].value, relu ? "r" : "x");
@@ -103,6 +105,27 @@ static void one_pair_for_all(void **state) {
     stop(&f);
 }
 
+/* Signed where every value has one reader, else unsigned in all of the graph. */
+static void signs(void **state) {
+    struct fixture f;
+    quantize(&f, "input x f32[1,2,4,4]\nweight w f32[2,2,1,1]\nweight v f32[2,2,1,1]\n"
+                 "Conv x w -> c\nRelu c -> r\nConv r v -> d\nAdd d r -> y\n"
+                 "output y f32[1,2,4,4]");
+    check_ops(f.t.model->graph, "Q D D D Conv Relu Q D Conv Q D Add");
+    GRAPH_NODES(f.t.model->graph, node) {
+        bool quantizes = strcmp(node->op_type, "QuantizeLinear") == 0;
+        if (!quantizes && strcmp(node->op_type, "DequantizeLinear") != 0)
+            continue;
+        bool weight = !quantizes && node->in[0]->kind == VALUE_WEIGHT;
+        const struct value *codes = quantizes ? node->out[0] : node->in[0];
+        CHECK_INT(codes->type.dtype, weight ? DTYPE_I8 : DTYPE_U8);
+        CHECK_INT(node->in[2]->type.dtype, codes->type.dtype);
+        double zero = array_number(node->in[2]->data, 0);
+        CHECK_NUM(zero, weight || strcmp(node->in[1]->name, "r_scale") == 0 ? 0 : 128, 0);
+    }
+    stop(&f);
+}
+
 /* What calibration finds: the largest of x is 51/64, codes reach 127. */
 static void numbers(void **state) {
     static const char lines[] = "input x f32[1,4]\nweight w f32[2,4]\nweight b f32[2]\n"
@@ -133,9 +156,8 @@ static void numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(relu_is_fused),
-        cmocka_unit_test(one_scale_through_what_moves),
-        cmocka_unit_test(one_pair_for_all),
+        cmocka_unit_test(relu_is_fused),    cmocka_unit_test(one_scale_through_what_moves),
+        cmocka_unit_test(one_pair_for_all), cmocka_unit_test(signs),
         cmocka_unit_test(numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
