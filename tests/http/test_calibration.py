@@ -12,6 +12,7 @@ SMALL = [[0.5 if r == c else 0.0 for c in range(4)] for r in range(4)]  # larges
 LARGE = [[2.0 * x for x in row] for row in EYE]
 LABELS = [0, 1, 2, 3]
 LONG_SAMPLES = 3_000_000
+SHORTER_SAMPLES = 800_000  # a few seconds, one by one
 
 
 def static(dataset=None, **more):
@@ -164,6 +165,25 @@ def until_calibrating(s, job):
     raise RuntimeError("it did not calibrate")
 
 
+def killed_and_resumed(s):
+    """kill -9 while a set is looked at: the next attempt ends with the bytes of an unbroken one."""
+    recipe = static("long", samples=SHORTER_SAMPLES, batch=1, method="mse")
+    whole = s.wait(s.submit("net", recipe)["id"])
+    s.equal(whole["state"], "succeeded", "an unbroken job")
+    broken = s.submit("net", recipe)["id"]
+    progress = until_calibrating(s, broken)
+    s.daemon.process.kill()
+    s.daemon.process.wait()
+    s.start()
+    again = s.wait(broken)
+    s.equal((again["state"], again["attempt"]), ("succeeded", 2), f"killed at {progress['done']}")
+    s.equal(again["artifact"], whole["artifact"], "ends with the same bytes")
+    first, second = (s.get(f"/v1/jobs/{job['id']}/report").json()["calibration"]
+                     for job in (whole, again))
+    s.equal(second, first, "and has seen the same")
+    s.equal(second["samples"], SHORTER_SAMPLES, "which is all of it")
+
+
 def met_in_the_middle(s):
     """The only slot is taken by a long calibration; what waits behind it keeps its set."""
     long = s.submit("net", static("long", samples=LONG_SAMPLES, batch=1))["id"]
@@ -205,4 +225,4 @@ def met_in_the_middle(s):
 
 
 main("calibration", ["--jobs", "1"], upload, calibrated, by_name, refused, not_finite,
-     met_in_the_middle)
+     killed_and_resumed, met_in_the_middle)
