@@ -7,6 +7,8 @@
 #include "tests/support/tempdir.h"
 #include "tests/support/tinyjob.h"
 #include "tests/support/tinymodel.h"
+#include "tests/support/tinynpy.h"
+#include "tests/support/tinyonnx.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,8 +18,24 @@
 
 static struct tempdir dir;
 
+static void write_net_and_set(void) {
+    static const float x[4 * 8] = {1, -1, 0.5f, 2};
+    struct bytebuf b = {0};
+    tinyonnx_lines(&b, 17,
+                   "input x f32[batch,8]\nweight w f32[8,16]\nweight k f32[16]\n"
+                   "weight v f32[16,4]\nGemm x w k -> h\nRelu h -> r\nMatMul r v -> y\n"
+                   "output y f32[batch,4]");
+    tempdir_write(&dir, "net.onnx", b.at, b.len);
+    bytebuf_free(&b);
+    b = (struct bytebuf){0};
+    tinynpy(&b, "<f4", "(4, 8)", x, sizeof x);
+    tempdir_write(&dir, "x.npy", b.at, b.len);
+    bytebuf_free(&b);
+}
+
 static int setup(void **state) {
     tempdir_make(&dir);
+    write_net_and_set();
     tinymodel_folder(&dir, "folder", (struct tinymodel_poke){0});
     tinymodel_gguf(&dir, "model.gguf", (struct tinymodel_poke){0});
     return 0;
@@ -69,7 +87,7 @@ static void every_allocation(const struct tinyjob *job) {
         n += 1 + n / 100;
     CHECK(n > 100);
     CHECK(failures > 90);
-    CHECK_UINT(tempdir_count(&dir, "."), 2);
+    CHECK_UINT(tempdir_count(&dir, "."), 4);
 }
 
 static void folder(void **state) {
@@ -91,10 +109,20 @@ static void gguf(void **state) {
     every_allocation(&job);
 }
 
+/* Calibrated, written, verified, measured. */
+static void static_ranges(void **state) {
+    struct tinyjob job = {.in = tempdir_path(&dir, "net.onnx"),
+                          .recipe = "w8a8-static",
+                          .set = tempdir_path(&dir, "x.npy"),
+                          .out = tempdir_path(&dir, "out")};
+    every_allocation(&job);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folder),
         cmocka_unit_test(gguf),
+        cmocka_unit_test(static_ranges),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

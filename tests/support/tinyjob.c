@@ -12,7 +12,7 @@ struct running {
     struct arena *arena;
     struct violations list;
     struct recipe *recipe;
-    struct resolver *files;
+    struct resolver *files, *sets[2];
     struct plan *plan;
     struct team *team;
     struct dir_outputs *outputs;
@@ -25,12 +25,17 @@ static int plan(struct running *r, const struct tinyjob *job, struct violations 
         return err_set(err, ERR_NO_MEMORY, "no arena");
     violations_init(&r->list, r->arena);
     list = list ? list : &r->list;
-    struct plan_limits limits = {.memory_bytes = job->memory_bytes, .threads = job->threads};
     int result = job->recipe[0] == '{' ? recipe_parse(job->recipe, strlen(job->recipe), r->arena,
                                                       list, &r->recipe, err)
                                        : recipe_preset(job->recipe, r->arena, &r->recipe, err);
     if (result == 0)
         result = dirfiles_open(job->in, false, &r->files, err);
+    for (size_t i = 0; result == 0 && job->set && i < 2; i++)
+        result = dirfiles_open(job->set, false, &r->sets[i], err);
+    struct plan_limits limits = {.memory_bytes = job->memory_bytes,
+                                 .threads = job->threads,
+                                 .calibration = r->sets[0],
+                                 .evaluation = r->sets[1]};
     if (result == 0)
         result = plan_new(r->files, r->recipe, "tiny", &limits, list, &r->plan, err);
     return result;
@@ -77,6 +82,8 @@ int tinyjob_run(const struct tinyjob *job, struct violations *list, struct repor
     team_free(r.team);
     plan_free(r.plan);
     resolver_close(r.files);
+    resolver_close(r.sets[0]);
+    resolver_close(r.sets[1]);
     arena_free(r.arena);
     return result;
 }

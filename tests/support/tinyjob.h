@@ -9,6 +9,7 @@
 struct tinyjob {
     const char *in;     /* file or folder */
     const char *recipe; /* preset name or JSON */
+    const char *set;    /* folder or file to calibrate and to measure with; NULL: none */
     const char *out;    /* file or, made empty when it does not exist, folder */
     unsigned threads;   /* 0: no team */
     uint64_t memory_bytes;
