@@ -6,6 +6,7 @@
 #include "compress/base/glob.h"
 #include "compress/base/utf8.h"
 #include "compress/graph/arch.h"
+#include "compress/graph/roles.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -132,7 +133,7 @@ int model_finish(struct model *model, struct err *err) {
         model->bytes += model->resolver->files[i].bytes;
     if (!model->arch)
         model->arch = arch_for(model->architecture);
-    if (arch_assign_roles(model, err) < 0)
+    if ((model->graph ? roles_assign(model, err) : arch_assign_roles(model, err)) < 0)
         return -1;
 
     uint64_t weight[DTYPE_COUNT] = {0};
@@ -150,13 +151,15 @@ int model_finish(struct model *model, struct err *err) {
         weight[float_type(&t->stored)] += t->elements;
         has_head = has_head || (t->role & ROLE_HEAD);
         has_embedding = has_embedding || (t->role & ROLE_EMBED);
+        if (model->graph && (t->role & ROLE_EMBED) && (t->role & ROLE_HEAD))
+            model->tied_embeddings = true;
     }
     weight[DTYPE_NONE] = 0;
     model->float_dtype = DTYPE_F32;
     for (int d = 0; d < DTYPE_COUNT; d++)
         if (weight[d] > weight[model->float_dtype])
             model->float_dtype = (enum dtype)d;
-    if (!has_head && has_embedding && model->arch->head_module)
+    if (!model->graph && !has_head && has_embedding && model->arch->head_module)
         model->tied_embeddings = true;
     return 0;
 }
@@ -221,6 +224,10 @@ unsigned role_by_name(const char *name) {
         if (strcmp(roles[i].name, name) == 0)
             return roles[i].bits;
     return 0;
+}
+
+const char *role_name_at(size_t i) {
+    return i < sizeof roles / sizeof *roles ? roles[i].name : NULL;
 }
 
 /* The float type a tensor speaks for: its own, or that of its scales. DTYPE_NONE: neither. */

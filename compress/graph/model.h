@@ -37,8 +37,8 @@ enum role { /* bits, so that a selector can name a family */
             ROLE_HEAD = 1 << 4,
             ROLE_NORM = 1 << 5,
             ROLE_CONV = 1 << 6,
-            ROLE_FIRST = 1 << 7, /* of the first block; beside one of the above */
-            ROLE_LAST = 1 << 8,  /* of the last block */
+            ROLE_FIRST = 1 << 7, /* of the first block or product; beside one of the above */
+            ROLE_LAST = 1 << 8,  /* of the last one */
             ROLE_BIAS = 1 << 9,
             ROLE_OTHER = 1 << 10,
             ROLE_ATTN = ROLE_ATTN_QKV | ROLE_ATTN_OUT,
@@ -61,6 +61,10 @@ struct tensor {
     unsigned role;         /* enum role bits */
     bool is_linear;        /* the weight of a Linear module, [out, in] */
     bool is_embedding;     /* the weight of an Embedding module */
+    /* Names of the graph's nodes that read it, at once or through ones that only move or convert
+     * it; none without a graph. */
+    const char *const *readers;
+    size_t reader_count;
     unsigned rank;
     uint64_t
         dims[LIMIT_RANK]; /* row-major, slowest first (GGUF's order is turned round on reading) */
@@ -126,7 +130,8 @@ int model_add_file(struct model *model, size_t resolver_index, uint32_t *ret_fil
 int model_add_memory(struct model *model, const void *data, size_t len, uint32_t *ret_file,
                      struct err *err);
 /* What every format does at the end of its open: elements, wanted = stored, the architecture row
- * (when the format has not chosen it), roles, parameters, bytes, float_dtype, tied_embeddings
+ * (when the format has not chosen it), roles (of the graph, when there is one, else by the
+ * architecture's names), parameters, bytes, float_dtype, tied_embeddings
  * (which a format may have set already). Checks LIMIT_ELEMENTS again. */
 int model_finish(struct model *model, struct err *err);
 /* Appends a fact; key and value are copied. -1 with ERR_NO_MEMORY. */
@@ -148,5 +153,6 @@ struct tensor *model_tensor(const struct model *model, const char *component, co
 const char *role_text(unsigned role, char *text, size_t cap); /* "attn_qkv,first" */
 /* 0 when the name is not a role. "attn" is both attention roles. */
 unsigned role_by_name(const char *name);
+const char *role_name_at(size_t i); /* NULL past the end */
 
 #endif

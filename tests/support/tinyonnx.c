@@ -185,6 +185,8 @@ void tinyonnx_node(struct bytebuf *node, const char *line) {
     for (char *one = strtok_r(NULL, " ", &save); one; one = strtok_r(NULL, " ", &save)) {
         if (strcmp(one, "->") == 0)
             outputs = true;
+        else if (one[0] == '#')
+            tinyonnx_text(node, ONNX_NODE_NAME, one + 1);
         else if (strchr(one, '='))
             attribute(node, one);
         else

@@ -10,6 +10,7 @@
  *   MatMul x w -> t              a node; "com.x.Op" has a domain, "-" is an input that is not given
  *   Softmax t -> y axis=1        attributes: 1 int, 1.5 float, 1,0 ints ("1," one), word string,
  *                                @a the function's float attribute a, @@a an int
+ *   MatMul x w -> t #up          the node's name
  *
  * The pattern: element i is (i * 37 % 101 - 50) / 64.
  *
