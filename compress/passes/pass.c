@@ -245,9 +245,13 @@ static void print_range(const struct pass_param *param, struct jbuf *out) {
 }
 
 static void print_selectors(struct jbuf *out) {
-    static const char one_or_more[] =
-        "[{\"type\":\"string\",\"minLength\":1},"
-        "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}]";
+    char roles[200], one_or_more[600];
+    snprintf(
+        one_or_more, sizeof one_or_more,
+        "[{\"type\":\"string\",\"minLength\":1,\"description\":\"A glob over tensor names, "
+        "node:GLOB over the names of the graph's nodes that read a tensor, or role:NAME (%s).\"},"
+        "{\"type\":\"array\",\"items\":{\"type\":\"string\",\"minLength\":1}}]",
+        selector_roles(roles, sizeof roles));
     jbuf_kv_raw(out, "anyOf", one_or_more);
 }
 

@@ -3,12 +3,23 @@
 
 #include "compress/base/arena.h"
 #include "compress/base/glob.h"
+#include "compress/base/nearest.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *after(const char *text, const char *prefix) {
     size_t len = strlen(prefix);
     return strncmp(text, prefix, len) == 0 ? text + len : NULL;
+}
+
+const char *selector_roles(char *text, size_t cap) {
+    size_t used = 0;
+    text[0] = 0;
+    for (size_t i = 0; role_name_at(i) && used < cap; i++)
+        used +=
+            (size_t)snprintf(text + used, cap - used, "%s%s", used ? ", " : "", role_name_at(i));
+    return text;
 }
 
 int selector_parse(const char *text, const char *pointer, struct arena *arena,
@@ -19,24 +30,26 @@ int selector_parse(const char *text, const char *pointer, struct arena *arena,
         violations_add(list, ERR_NO_MEMORY, pointer, "no memory for a selector");
         return -1;
     }
-    const char *role = after(s.text, "role:");
+    const char *role = after(s.text, "role:"), *node = after(s.text, "node:");
     if (role) {
         s.role = role_by_name(role);
         if (!s.role) {
-            violations_add(list, ERR_BAD_RECIPE, pointer,
-                           "\"%s\" is not a role; roles are attn, attn_qkv, attn_out, mlp, embed, "
-                           "head, norm, conv, first, last, bias",
-                           role);
+            char names[200];
+            struct violation *found =
+                violations_add(list, ERR_BAD_RECIPE, pointer, "\"%s\" is not a role; roles are %s",
+                               role, selector_roles(names, sizeof names));
+            const char *nearest = NULL;
+            for (size_t i = 0; role_name_at(i); i++)
+                nearest = nearest_of(role, nearest, role_name_at(i));
+            if (nearest)
+                found->nearest = arena_strdup(list->arena, nearest);
             return -1;
         }
-    } else if (after(s.text, "node:")) {
-        violations_add(list, ERR_BAD_RECIPE, pointer,
-                       "\"node:\" selects by graph node, and this model format has no graph; "
-                       "select by tensor name or role");
-        return -1;
-    } else if (!s.text[0]) {
+    } else if (!s.text[0] || (node && !node[0])) {
         violations_add(list, ERR_BAD_RECIPE, pointer, "a selector must not be empty");
         return -1;
+    } else if (node) {
+        s.node = node;
     } else {
         s.glob = s.text;
     }
@@ -45,8 +58,12 @@ int selector_parse(const char *text, const char *pointer, struct arena *arena,
 }
 
 bool selector_matches(const struct selector *selector, const struct tensor *tensor) {
-    return selector->glob ? glob_match(selector->glob, tensor->name)
-                          : (tensor->role & selector->role) != 0;
+    if (selector->glob)
+        return glob_match(selector->glob, tensor->name);
+    for (size_t i = 0; selector->node && i < tensor->reader_count; i++)
+        if (glob_match(selector->node, tensor->readers[i]))
+            return true;
+    return (tensor->role & selector->role) != 0;
 }
 
 const struct selector *selector_first(const struct selector_list *selectors,
@@ -60,7 +77,26 @@ const struct selector *selector_first(const struct selector_list *selectors,
 bool selector_names(const struct selector *selector, const struct tensor *tensor) {
     if (selector->glob)
         return strcmp(selector->glob, tensor->name) == 0;
+    for (size_t i = 0; selector->node && i < tensor->reader_count; i++)
+        if (strcmp(selector->node, tensor->readers[i]) == 0)
+            return true;
     return (tensor->role & selector->role & (ROLE_EMBED | ROLE_HEAD)) != 0;
+}
+
+/* The name of a tensor, or of a node that reads one, that was perhaps meant. */
+static const char *nearest_name(const struct selector *selector, const struct model *model,
+                                const char *component) {
+    const char *best = NULL;
+    for (size_t i = 0; i < model->tensor_count; i++) {
+        const struct tensor *tensor = &model->tensors[i];
+        if (component && strcmp(component, tensor->component) != 0)
+            continue;
+        if (selector->glob)
+            best = nearest_of(selector->glob, best, tensor->name);
+        for (size_t k = 0; selector->node && k < tensor->reader_count; k++)
+            best = nearest_of(selector->node, best, tensor->readers[k]);
+    }
+    return best;
 }
 
 void selector_check(const struct selector *selector, const struct model *model,
@@ -71,10 +107,21 @@ void selector_check(const struct selector *selector, const struct model *model,
             selector_matches(selector, tensor))
             return;
     }
-    if (selector->glob)
-        violations_add(list, ERR_MISFIT, selector->pointer, "no tensor is called \"%s\"",
+    struct violation *found;
+    if (selector->node && !model->graph)
+        violations_add(list, ERR_MISFIT, selector->pointer,
+                       "\"%s\" selects by nodes of a graph, and this model comes without one; "
+                       "select by tensor name or role",
                        selector->text);
-    else
+    else if (selector->node || selector->glob) {
+        found = violations_add(list, ERR_MISFIT, selector->pointer,
+                               selector->node ? "no node that reads a weight is called \"%s\""
+                                              : "no tensor is called \"%s\"",
+                               selector->node ? selector->node : selector->glob);
+        const char *nearest = nearest_name(selector, model, component);
+        if (nearest)
+            found->nearest = arena_strdup(list->arena, nearest);
+    } else
         violations_add(warnings, ERR_MISFIT, selector->pointer, "the model has no tensor of %s",
                        selector->text);
 }

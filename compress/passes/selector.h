@@ -1,9 +1,10 @@
 /*
- * Selectors: which tensors a rule is about. A glob over tensor names, `node:<glob>` over the names
- * of consuming nodes (with a graph; without one it is a violation), or `role:<name>`.
+ * Selectors: which tensors a rule is about. A glob over tensor names; `node:<glob>` over the names
+ * of the graph's nodes that read a tensor, at once or through ones that only move or convert it;
+ * or `role:<name>`.
  *
- * A name glob that matches nothing is a violation; a role that the model does not have is a
- * warning, so that presets work on every family.
+ * A glob that matches nothing is a violation, and so is `node:` for a model without a graph; a role
+ * that the model does not have is a warning, so that presets work on every family.
  */
 #ifndef COMPRESS_PASSES_SELECTOR_H
 #define COMPRESS_PASSES_SELECTOR_H
@@ -13,8 +14,9 @@
 
 struct selector {
     const char *text;    /* as written */
-    const char *glob;    /* NULL for a role */
-    unsigned role;       /* 0 for a glob */
+    const char *glob;    /* over names of tensors; NULL: not that */
+    const char *node;    /* over names of nodes; NULL: not that */
+    unsigned role;       /* 0: not that */
     const char *pointer; /* JSON pointer of this selector */
 };
 
@@ -23,6 +25,8 @@ struct selector_list {
     size_t count;
 };
 
+/* The names of all roles, for people. Returns text. */
+const char *selector_roles(char *text, size_t cap);
 /* -1 with a violation when the text is not a selector. Text and pointer are copied. */
 int selector_parse(const char *text, const char *pointer, struct arena *arena,
                    struct violations *list, struct selector *ret);
@@ -33,7 +37,8 @@ const struct selector *selector_first(const struct selector_list *selectors,
 /* Does the selector speak of this very tensor (its whole name) or of its role, rather than catch it
  * with a wildcard? Embeddings and heads are touched by integer schemes only then. */
 bool selector_names(const struct selector *selector, const struct tensor *tensor);
-/* Adds a violation (glob) or a warning (role) when nothing in the model (component) matches. */
+/* Adds a violation (globs, with the nearest name) or a warning (role) when nothing in the model
+ * (component) matches. */
 void selector_check(const struct selector *selector, const struct model *model,
                     const char *component, struct violations *list, struct violations *warnings);
 

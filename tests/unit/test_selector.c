@@ -52,7 +52,7 @@ static void matching(void **state) {
 static void refusals(void **state) {
     static const struct {
         const char *text, *says;
-    } cases[] = {{"role:wings", "not a role"}, {"node:MatMul*", "no graph"}, {"", "empty"}};
+    } cases[] = {{"role:wings", "not a role"}, {"node:", "empty"}, {"", "empty"}};
     struct fixture f;
     begin(&f);
     struct selector s;
@@ -83,11 +83,48 @@ static void nothing_matches(void **state) {
     arena_free(f.arena);
 }
 
+static void nodes(void **state) {
+    static const char *const up[] = {"/up/Transpose", "/up/MatMul"}, *const down[] = {
+                                                                         "/down/MatMul"};
+    struct tensor weights[] = {
+        {.name = "onnx::MatMul_1", .component = "", .readers = up, .reader_count = 2},
+        {.name = "onnx::MatMul_2", .component = "", .readers = down, .reader_count = 1},
+        {.name = "unread", .component = ""},
+    };
+    struct model with = {
+        .tensors = weights, .tensor_count = 3, .graph = (struct graph *)(void *)weights};
+    struct fixture f;
+    begin(&f);
+    struct selector any = parse(&f, "node:*/MatMul"), exact = parse(&f, "node:/up/MatMul"),
+                    slip = parse(&f, "node:/dwn/MatMul"), far = parse(&f, "node:attention*"),
+                    tensor = parse(&f, "onnx::MatMul_11");
+    CHECK(selector_matches(&any, &weights[0]) && selector_matches(&any, &weights[1]));
+    CHECK(!selector_matches(&any, &weights[2]) && !selector_matches(&exact, &weights[1]));
+    CHECK(selector_names(&exact, &weights[0]) && !selector_names(&any, &weights[0]));
+    selector_check(&any, &with, NULL, &f.list, &f.warnings);
+    CHECK_UINT(f.list.count, 0);
+    selector_check(&slip, &with, NULL, &f.list, &f.warnings);
+    CHECK_UINT(f.list.count, 1);
+    CHECK_TEXT(f.list.items[0].pointer, "/p");
+    CHECK_TEXT(f.list.items[0].nearest, "/down/MatMul");
+    selector_check(&far, &with, NULL, &f.list, &f.warnings);
+    CHECK_HOLDS(f.list.items[1].detail, "no node that reads a weight is called \"attention*\"");
+    CHECK(!f.list.items[1].nearest);
+    selector_check(&tensor, &with, NULL, &f.list, &f.warnings);
+    CHECK_TEXT(f.list.items[2].nearest, "onnx::MatMul_1");
+    selector_check(&any, &model, NULL, &f.list, &f.warnings);
+    CHECK_UINT(f.list.count, 4);
+    CHECK_HOLDS(f.list.items[3].detail, "comes without one");
+    CHECK_UINT(f.warnings.count, 0);
+    arena_free(f.arena);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matching),
         cmocka_unit_test(refusals),
         cmocka_unit_test(nothing_matches),
+        cmocka_unit_test(nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
