@@ -194,6 +194,7 @@
     X(qlinear_matmul)                                             \
     X(conv_integer)                                               \
     X(qlinear_conv)                                               \
+    /* op_nbits.c: products with weights of few bits */           \
     X(matmul_nbits)                                               \
     /* op_loss.c: losses */                                       \
     X(softmax_ce)                                                 \
