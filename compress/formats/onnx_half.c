@@ -175,15 +175,56 @@ static bool is_half_weight(const struct half *h, const struct value *value) {
     return wanted->codec->family == CODEC_PLAIN && wanted->dtype == DTYPE_F16;
 }
 
-/* A matrix that was kept keeps what computes with it. */
-static bool keeps_f32(const struct half *h, const struct node *node) {
+/* What is added to a product takes the product's type. */
+static bool is_bias(const struct half *h, const struct value *value) {
+    value = origin_of(value);
+    if (value->kind != VALUE_WEIGHT || value->tensor == VALUE_NO_TENSOR)
+        return false;
+    unsigned role = h->model->tensors[value->tensor].role;
+    return (role & (ROLE_BIAS | ROLE_NORM)) == ROLE_BIAS;
+}
+
+/* A weight that was kept keeps what computes with it. */
+static bool keeps_f32(const struct half *h, const struct node *node, unsigned least_rank) {
     for (size_t i = 0; i < node->in_count; i++) {
         const struct value *in = node->in[i];
-        if (is_f32(in) && origin_of(in)->kind == VALUE_WEIGHT && in->type.rank > 0 &&
-            !is_fixed(node, i) && !is_half_weight(h, in))
+        if (is_f32(in) && origin_of(in)->kind == VALUE_WEIGHT && in->type.rank >= least_rank &&
+            !is_fixed(node, i) && !is_half_weight(h, in) && !is_bias(h, in))
             return true;
     }
     return false;
+}
+
+/* Is part of the graph kept, or quantized otherwise? */
+static bool is_mixed(const struct half *h, const struct graph *graph) {
+    GRAPH_NODES(graph, node) {
+        if (can_be_half(node) && keeps_f32(h, node, 2))
+            return true;
+        for (size_t a = 0; a < node->attr_count; a++)
+            if (node->attrs[a].kind == ATTR_GRAPH && is_mixed(h, node->attrs[a].body))
+                return true;
+    }
+    return false;
+}
+
+/* Does it compute with a weight in half precision, or with such a one's results alone? Nothing else
+ * has a reason to, where other parts of the graph compute otherwise: its inputs and outputs would
+ * go through casts for no gain. */
+static bool follows_halves(const struct half *h, const struct node *node) {
+    bool any = false, all = true;
+    for (size_t i = 0; i < node->in_count; i++) {
+        const struct value *in = node->in[i];
+        if (!is_f32(in) || is_fixed(node, i))
+            continue;
+        if (is_half_weight(h, in) && !is_bias(h, in))
+            return true;
+        if (is_constant(origin_of(in)))
+            continue;
+        bool half = in->kind == VALUE_NODE && in->producer && h->is_half[in->producer->id];
+        any = any || half;
+        all = all && half;
+    }
+    return any && all;
 }
 
 /* ---- casts ---- */
@@ -328,7 +369,7 @@ static int settle_node(struct half *h, struct node *node, bool half, struct err 
     return half ? set_type_attr(h, node, err) : 0;
 }
 
-int onnx_half_rewrite(struct model *model, struct graph *graph, struct err *err) {
+static int rewrite(struct model *model, struct graph *graph, bool mixed, struct err *err) {
     struct half h = {.model = model, .graph = graph, .values = graph->value_count};
     size_t nodes = graph->next_node_id;
     h.is_half = ARENA_ARRAY(graph->arena, bool, nodes + 1);
@@ -340,7 +381,8 @@ int onnx_half_rewrite(struct model *model, struct graph *graph, struct err *err)
         return no_memory(err);
     GRAPH_NODES(graph, node) {
         order[count++] = node;
-        h.is_half[node->id] = can_be_half(node) && !keeps_f32(&h, node);
+        h.is_half[node->id] =
+            can_be_half(node) && !keeps_f32(&h, node, 1) && (!mixed || follows_halves(&h, node));
     }
     for (size_t i = 0; i < h.values; i++)
         if (!graph->values[i]->dead && is_f32(graph->values[i]) &&
@@ -351,8 +393,16 @@ int onnx_half_rewrite(struct model *model, struct graph *graph, struct err *err)
             return -1;
         for (size_t a = 0; a < order[i]->attr_count; a++)
             if (order[i]->attrs[a].kind == ATTR_GRAPH &&
-                onnx_half_rewrite(model, order[i]->attrs[a].body, err) < 0)
+                rewrite(model, order[i]->attrs[a].body, mixed, err) < 0)
                 return -1;
     }
     return 0;
+}
+
+int onnx_half_rewrite(struct model *model, struct graph *graph, struct err *err) {
+    const struct half h = {.model = model};
+    bool mixed = is_mixed(&h, graph);
+    for (size_t i = 0; i < model->tensor_count; i++)
+        mixed = mixed || (model->tensors[i].wanted.codec->is_quantized);
+    return rewrite(model, graph, mixed, err);
 }

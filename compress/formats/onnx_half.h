@@ -11,6 +11,9 @@
  * inputs and outputs keep their types. Constants that do not fit are clamped to the largest number;
  * those that hold infinities stay f32.
  *
+ * Where other weights are kept in f32 or become integers, only those operators compute in f16 that
+ * read a weight in f16, or nothing but what these make; a bias goes with its product.
+ *
  * One more stays f32: a Transpose that moves the first axis to the last but one, before a MatMul by
  * a constant. ONNX Runtime 1.32 on a CPU crashes while it opens
  *

@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Opens the model, wants every tensor that may be in f16 (but `kept`), writes, opens the result. */
+/* Opens the model, wants every tensor that may be in f16 (but `kept`, and what is called int8 ...),
+ * writes, opens the result. */
 static void halve(struct bytebuf *model, const char *kept, struct tinyonnx *ret) {
     struct tinyonnx t;
     struct err err = ERR_INIT;
@@ -25,6 +26,12 @@ static void halve(struct bytebuf *model, const char *kept, struct tinyonnx *ret)
         if (tensor->stored.dtype != DTYPE_F32 || (kept && strcmp(kept, tensor->name) == 0))
             continue;
         struct encoding half = encoding_plain(DTYPE_F16);
+        if (strncmp(tensor->name, "int8", 4) == 0)
+            half = (struct encoding){.codec = codec_by_name("int8"),
+                                     .granularity = GRANULARITY_CHANNEL,
+                                     .symmetric = true,
+                                     .packing = PACKING_WORDS,
+                                     .dynamic_activations = true};
         CHECK_INT(onnx_quant_adapt(t.model, tensor, &half, "/stages/0", &list), 0);
         tensor->wanted = half;
     }
@@ -87,8 +94,24 @@ static void a_kept_weight_keeps_its_reader(void **state) {
     halve_lines("input x f32[2,4]\nweight w f32[4,4]\nweight v f32[4,4]\nMatMul x w -> t\n"
                 "MatMul t v -> u\nSigmoid u -> y\noutput y f32[2,4]",
                 "v", &t);
-    check_ops(t.model->graph, "Cast:f16 MatMul:f16 Cast:f32 MatMul:f32 Cast:f16 Sigmoid:f16 "
-                              "Cast:f32");
+    check_ops(t.model->graph, "Cast:f16 MatMul:f16 Cast:f32 MatMul:f32 Sigmoid:f32");
+    tinyonnx_close(&t);
+}
+
+/* Beside halves: a kept bias goes with its product; sums of integers stay what they are, and so
+ * does what comes of nothing in f16. */
+static void among_others(void **state) {
+    struct tinyonnx t;
+    halve_lines("input x f32[2,8]\nweight w f32[8,8]\nweight b f32[8]\nweight int8w f32[8,8]\n"
+                "weight v f32[8,8]\nSigmoid x -> x0\nMatMul x0 w -> t\nAdd b t -> u\n"
+                "Relu u -> u1\nAdd u1 x0 -> r\nMatMul r int8w -> s\nSigmoid s -> s1\n"
+                "MatMul s1 v -> y\noutput y f32[2,8]",
+                "b", &t);
+    check_ops(t.model->graph,
+              "Cast:f16 Sigmoid:f32 Cast:f16 MatMul:f16 Add:f16 Relu:f16 Cast:f32 Add:f32 "
+              "DynamicQuantizeLinear:u8 MatMulInteger:i32 Cast:f32 Mul:f32 Mul:f32 Sigmoid:f32 "
+              "Cast:f16 MatMul:f16 Cast:f32");
+    CHECK_INT(model_tensor(t.model, "", "b")->stored.dtype, DTYPE_F32);
     tinyonnx_close(&t);
 }
 
@@ -186,6 +209,7 @@ int main(void) {
         cmocka_unit_test(inputs_and_outputs_keep_their_types),
         cmocka_unit_test(what_stays_f32),
         cmocka_unit_test(a_kept_weight_keeps_its_reader),
+        cmocka_unit_test(among_others),
         cmocka_unit_test(types_in_attributes),
         cmocka_unit_test(constants_are_clamped),
         cmocka_unit_test(a_moved_batch_stays_f32),
