@@ -1,6 +1,9 @@
 """Calibration as a job: whose ranges, from which version of which set, and what cannot be."""
 import hashlib
+import json
+import os
 import struct
+import subprocess
 import time
 
 import tiny
@@ -110,6 +113,41 @@ def by_name(s):
     r = s.get(f"/v1/jobs/{done['id']}/report").json()
     s.equal((r["calibration"]["dataset"], r["evaluation"]["dataset"]), ("small", "large"),
             "and the other way round")
+
+
+def without_a_server(s):
+    """compressctl compress: the same rules, and paths for names."""
+    def compress(recipe, *more):
+        report = s.dir / "report.json"
+        report.unlink(missing_ok=True)
+        done = subprocess.run(
+            [os.environ["COMPRESSCTL"], "compress", str(s.dir / "net.onnx"), "--force", "-o",
+             str(s.dir / "out.onnx"), "-r", json.dumps(recipe), "--report", str(report), *more],
+            capture_output=True, text=True)
+        return done, json.loads(report.read_text()) if report.exists() else None
+
+    paths = {}
+    (s.dir / "net.onnx").write_bytes(tiny.mlp_onnx(EYE, MIXED))
+    for name, rows in (("small", SMALL), ("large", LARGE)):
+        paths[name] = str(s.dir / f"{name}.npz")
+        (s.dir / f"{name}.npz").write_bytes(tiny.labelled(rows, LABELS))
+    done, r = compress(static(paths["large"]), "-d", paths["small"])
+    s.equal((done.returncode, r["calibration"]["dataset"], r["evaluation"]["dataset"]),
+            (0, paths["large"], paths["small"]), "each set for its purpose")
+    s.equal(r["calibration"]["files"][0]["sha256"],
+            hashlib.sha256(tiny.labelled(LARGE, LABELS)).hexdigest(), "named to the byte")
+    s.check("2 values on 4 samples" in done.stdout, "and told", done.stdout)
+    here = (s.dir / "out.onnx").read_bytes()
+    job = s.wait(s.submit("net", static("large"))["id"])
+    s.equal(s.get(f"/v1/jobs/{job['id']}/artifact").body.count(b"DequantizeLinear"),
+            here.count(b"DequantizeLinear"), "the server writes as many pairs")
+    done, r = compress(static(), "-d", paths["small"])
+    s.equal((done.returncode, r["calibration"]["dataset"]), (0, paths["small"]), "one for all")
+    done, _ = compress(static())
+    s.check(done.returncode == 3 and "/calibration" in done.stderr, "none is refused", done)
+    done, _ = compress(static(str(s.dir / "nowhere.npz")))
+    s.check(done.returncode == 3 and "/calibration/dataset" in done.stderr and "nowhere" in
+            done.stderr, "and what is not there", done)
 
 
 def refused(s):
@@ -224,5 +262,5 @@ def met_in_the_middle(s):
     s.staging_empties("nothing is left in staging")
 
 
-main("calibration", ["--jobs", "1"], upload, calibrated, by_name, refused, not_finite,
-     killed_and_resumed, met_in_the_middle)
+main("calibration", ["--jobs", "1"], upload, calibrated, by_name, without_a_server,
+     refused, not_finite, killed_and_resumed, met_in_the_middle)
