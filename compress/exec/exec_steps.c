@@ -3,7 +3,8 @@
  * once and what every time.
  *
  * A conversion stands before the first step that wants it, under the guard of the value itself and
- * not of that step, so that everybody behind it can use it too.
+ * not of that step, so that everybody behind it can use it too. What is fixed is converted whatever
+ * a guard says: no condition is known when the steps that run once run.
  */
 #include "compress/base/arena.h"
 #include "compress/exec/exec_build.h"
@@ -113,7 +114,8 @@ int exec_steps_use(struct exec_build *b, struct exec_var *var, bool as_f32, uint
         bool fixed = exec_var_fixed(var);
         if (var_slot(b, var, as_f32, fixed ? PLACE_KEPT : PLACE_WORKSPACE, at, err) < 0 ||
             exec_steps_move(b, fixed ? &b->plan->once : &b->plan->run, STEP_CONVERT,
-                            as_f32 ? var->native : var->real, *at, var->scope->guard, 0, err) < 0)
+                            as_f32 ? var->native : var->real, *at, fixed ? 0 : var->scope->guard, 0,
+                            err) < 0)
             return -1;
     }
     *ret = *at;
