@@ -231,14 +231,18 @@ static enum dtype code_dtype(const struct qdq *q) {
     return q->is_unsigned ? DTYPE_U8 : DTYPE_I8;
 }
 
+/* The code of 0, of a value that is never negative or of another. */
+static int zero_code(const struct qdq *q, bool lowest) {
+    return (lowest ? 0 : 128) - (q->is_unsigned ? 0 : 128);
+}
+
 static int zero_point(struct qdq *q, bool lowest, struct value **ret, struct err *err) {
     struct value **place = lowest ? &q->lowest : &q->zero;
     if (!*place) {
         struct array *array = array_in_arena(q->graph->arena, code_dtype(q), 0, NULL);
         if (!array)
             return no_memory(err);
-        int lowest_code = q->is_unsigned ? 0 : INT8_MIN;
-        *(uint8_t *)array->data = (uint8_t)(lowest ? lowest_code : lowest_code + 128);
+        *(uint8_t *)array->data = (uint8_t)zero_code(q, lowest);
         if (graph_add_constant(q->graph, NULL, array, place, err) < 0)
             return -1;
     }
@@ -285,8 +289,11 @@ static int scale_of(struct qdq *q, struct value *root, struct value **ret, struc
         void *data;
         if (add_memory(q, root->name, "_scale", DTYPE_F32, 0, &q->scale[root->id], &data, err) < 0)
             return -1;
-        q->list->ranges[q->list->range_count++] = (struct range_wanted){
-            .value = root->name, .from_zero = is_never_negative(root), .scale = data};
+        q->list->ranges[q->list->range_count++] =
+            (struct range_wanted){.value = root->name,
+                                  .from_zero = is_never_negative(root),
+                                  .zero_point = zero_code(q, is_never_negative(root)),
+                                  .scale = data};
     }
     *ret = q->scale[root->id];
     return 0;

@@ -17,7 +17,8 @@
 
 struct range_wanted {
     const char *value; /* its name in the original graph */
-    bool from_zero;    /* it is never negative: codes from -128 on, else -127 .. 127 */
+    bool from_zero;    /* it is never negative: codes from the lowest on, else 127 to either side */
+    int zero_point;    /* the code of 0 */
     float *scale;      /* to be filled in */
 };
 

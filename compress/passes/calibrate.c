@@ -396,7 +396,7 @@ static int fill_scale(const struct calibration *c, size_t i, struct calibrate_ra
         .value = arena_strdup(arena, range->value),
         .limit = limit,
         .scale = (double)*range->scale,
-        .zero_point = range->from_zero ? -128 : 0,
+        .zero_point = range->zero_point,
     };
     show(h, limit, to);
     return to->value ? 0 : no_memory(err);

@@ -55,7 +55,7 @@ struct calibrate_range {
     double min, max; /* seen */
     double limit;    /* the magnitude that the largest code stands for */
     double scale;
-    int zero_point;            /* -128: it is never negative */
+    int zero_point;            /* the code of 0 */
     uint64_t count;            /* values seen */
     uint64_t zeros;            /* of those exactly zero, */
     uint64_t clamped;          /* and of a magnitude above the limit, to a bin of the histogram */

@@ -86,10 +86,10 @@ class Suite:
                 self.note(line)
             self.check(False, f"{title}: {type(e).__name__}: {str(e).splitlines()[:1]}")
 
-    def compress(self, model, recipe, out):
+    def compress(self, model, recipe, out, dataset=None):
         """Run `compressctl compress`; recipe is a preset's name or an object.
 
-        Returns the report.  OUT is removed first.
+        Returns the report, measured on `dataset` if there is one.  OUT is removed first.
         """
         if not self.compressctl:
             raise Failed("no compressctl: set COMPRESSCTL")
@@ -106,6 +106,8 @@ class Suite:
         report.unlink(missing_ok=True)
         argv = [self.compressctl, "compress", model, "--recipe", recipe, "-o", out]
         argv += ["--threads", "2", "--report", report]
+        if dataset:
+            argv += ["--dataset", dataset]
         run(f"compressctl compress --recipe {recipe}", argv)
         return json.loads(report.read_text())
 
