@@ -23,10 +23,18 @@ static int no_memory(struct err *err) {
     return err_set(err, ERR_NO_MEMORY, "no memory to calibrate");
 }
 
-static const char *const method_names[] = {"minmax", "percentile", "mse", "entropy"};
+static const char *const method_names[] = {[CALIBRATE_MINMAX] = "minmax",
+                                           [CALIBRATE_PERCENTILE] = "percentile",
+                                           [CALIBRATE_MSE] = "mse",
+                                           [CALIBRATE_ENTROPY] = "entropy",
+                                           NULL};
+
+const char *const *calibrate_method_names(void) {
+    return method_names;
+}
 
 int calibrate_method_by_name(const char *name) {
-    for (int i = 0; i < (int)(sizeof method_names / sizeof *method_names); i++)
+    for (int i = 0; method_names[i]; i++)
         if (strcmp(method_names[i], name) == 0)
             return i;
     return -1;

@@ -34,6 +34,8 @@ enum calibrate_method {
 /* -1: unknown. */
 int calibrate_method_by_name(const char *name);
 const char *calibrate_method_name(enum calibrate_method method);
+/* All names, ending with NULL. */
+const char *const *calibrate_method_names(void);
 /* How the limit is chosen, in a sentence. */
 const char *calibrate_method_protocol(enum calibrate_method method);
 

@@ -192,8 +192,8 @@ enum { CALIBRATION_SAMPLES = 256 };
 
 static void parse_calibration(struct parsing *p, struct json_t *object, const char *pointer,
                               struct recipe_data *ret) {
-    static const char *const methods[] = {"minmax", "percentile", "mse", "entropy", NULL};
-    const char *method = methods[0];
+    const char *const *methods = calibrate_method_names();
+    const char *method = methods[CALIBRATE_MINMAX];
     int64_t samples = CALIBRATION_SAMPLES, batch = 0, window = 0;
     const struct jspec rows[] = {
         {.key = "dataset", .kind = JSPEC_STRING, .dest = &ret->dataset, .min = 1, .max = 255},
@@ -435,10 +435,16 @@ static void schema_calibration(struct jbuf *out) {
     schema_number(out, "batch", "Samples a batch; default: the graph's own, else 32.", 1, 1 << 20);
     schema_number(out, "window", "Token ids a window; default: the graph's own, else 512.", 2,
                   1 << 24);
-    jbuf_kv_raw(out, "method",
-                "{\"description\":\"How the largest magnitude is chosen.\","
-                "\"enum\":[\"minmax\",\"percentile\",\"mse\",\"entropy\"],"
-                "\"default\":\"minmax\"}");
+    jbuf_key(out, "method");
+    jbuf_object(out);
+    jbuf_kv_string(out, "description", "How the largest magnitude that has a code is chosen.");
+    jbuf_key(out, "enum");
+    jbuf_array(out);
+    for (const char *const *method = calibrate_method_names(); *method; method++)
+        jbuf_string(out, *method);
+    jbuf_array_end(out);
+    jbuf_kv_string(out, "default", calibrate_method_name(CALIBRATE_MINMAX));
+    jbuf_object_end(out);
     jbuf_object_end(out);
     jbuf_kv_bool(out, "additionalProperties", false);
     jbuf_object_end(out);

@@ -193,7 +193,8 @@ static void schema(void **state) {
     CHECK_TEXT(json_text(json_get(json, "$schema")),
                "https://json-schema.org/draft/2020-12/schema");
     const struct json_t *properties = json_get(json, "properties");
-    static const char *const keys[] = {"stages", "parts", "output", "seed", "requantize"};
+    static const char *const keys[] = {"stages",      "parts",      "output",    "seed",
+                                       "calibration", "evaluation", "requantize"};
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         CHECK(json_get(properties, keys[i]) != NULL);
     const struct json_t *items = json_get(json_get(properties, "stages"), "items");
