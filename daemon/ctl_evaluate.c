@@ -68,7 +68,7 @@ static int read_metrics(const char *list, unsigned *ret, struct err *err) {
 
 static void print_metric(const struct metric *metric, const struct metric_value *value) {
     char text[64];
-    if (isinf(value->value))
+    if (evaluation_is_exact(metric->id, value->value))
         snprintf(text, sizeof text, "exact");
     else
         snprintf(text, sizeof text, "%.6g%s%s", value->value, *metric->unit ? " " : "",
@@ -82,9 +82,9 @@ static void print_metric(const struct metric *metric, const struct metric_value 
 static void print_worst_layers(const struct evaluation *e) {
     const struct evaluation_layer *worst = NULL;
     for (size_t i = 0; i < e->layer_count; i++)
-        if (!worst || e->layers[i].sqnr_db < worst->sqnr_db)
+        if (e->layers[i].compared && (!worst || e->layers[i].sqnr_db < worst->sqnr_db))
             worst = &e->layers[i];
-    if (worst && !isinf(worst->sqnr_db))
+    if (worst && isfinite(worst->sqnr_db))
         printf("%-16s %.2f dB at %s '%s', of %zu layers\n", "worst layer", worst->sqnr_db,
                worst->op_type, *worst->node ? worst->node : worst->name, e->layer_count);
 }
@@ -93,10 +93,12 @@ static void print_people(const struct evaluation *e) {
     printf("%-16s %" PRIu64 " of %s, %" PRIu64 " a batch", "samples", e->samples, e->dataset_kind,
            e->batch);
     if (e->window)
-        printf(", windows of %" PRIu64, e->window);
+        printf(", windows of %" PRIu64 ", stride %" PRIu64, e->window, e->window);
     if (e->left_out)
         printf("; %" PRIu64 " left out, the graph's batch is fixed", e->left_out);
     printf("\n");
+    if (strcmp(e->labels, "unused") == 0)
+        printf("%-16s not scored, they fit no output of the model\n", "labels");
     for (size_t id = 0; id < METRIC_COUNT; id++)
         if (e->metrics[id].present)
             print_metric(metric_at(id), &e->metrics[id].value);
@@ -121,7 +123,7 @@ static int work(struct evaluating *v, struct err *err) {
         .layers = true,
         .memory_bytes = ctl_size(call, "memory"),
         .progress = &progress,
-        .at = {.stage = "evaluate", .stages = 1},
+        .at = {.stage = "check", .stages = 2},
     };
     long threads = ctl_number(call, "threads", 0);
     if (read_metrics(ctl_text(call, "metrics"), &options.metrics, err) < 0 ||
@@ -135,6 +137,10 @@ static int work(struct evaluating *v, struct err *err) {
         return err_set(err, ERR_NO_MEMORY, "cannot start %ld threads", threads);
     options.team = v->team;
     options.original = v->original.model;
+    if (evaluate_check(v->model.model, v->dataset, &options, NULL, err) < 0)
+        return -1;
+    options.at.stage = "evaluate";
+    options.at.stage_index = 1;
     return evaluate_run(v->model.model, v->dataset, &options, &v->evaluation, err);
 }
 

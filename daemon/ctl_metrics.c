@@ -10,7 +10,7 @@ void ctl_metrics_head(FILE *out, const char *indent, const char *set, unsigned l
 }
 
 static const char *text_of(double value, char *text, size_t size) {
-    snprintf(text, size, isinf(value) ? "exact" : "%.6g", value);
+    snprintf(text, size, isinf(value) && value > 0 ? "exact" : "%.6g", value);
     return text;
 }
 

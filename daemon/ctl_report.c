@@ -87,10 +87,11 @@ static void print_worst(const struct json_t *tensors) {
                number_at(worst[i], "sqnr_db"));
 }
 
-/* null stands for an infinite value. */
+/* null stands for an infinite value: of no error at all, or of nothing but error. */
 static double metric_at_key(const struct json_t *metric, const char *key) {
     double value = number_at(metric, key);
-    return isnan(value) ? INFINITY : value;
+    bool bad = strcmp(key, "value") == 0 && !json_get(metric, "exact");
+    return !isnan(value) ? value : bad ? -INFINITY : INFINITY;
 }
 
 static int print_metric(void *ctx, const char *name, struct json_t *metric) {

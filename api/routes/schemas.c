@@ -205,16 +205,18 @@ static const struct schema table[] = {
      "'metrics'],'properties':{'name':{'type':'string'},'scores':{'type':'boolean'},"
      "'metrics':{'$ref':'#/components/schemas/Metrics'}},'additionalProperties':false}},"
      "'layers':{'type':'array','description':'In the order of the graph, against the "
-     "original.','items':{'type':'object','required':['name','node','op_type','sqnr_db',"
-     "'exact','max_error'],'properties':{'name':{'type':'string'},"
-     "'node':{'type':'string'},'op_type':{'type':'string'},'sqnr_db':{'type':['number',"
-     "'null']},'exact':{'type':'boolean'},'max_error':{'type':'number'}},"
+     "original.','items':{'type':'object','required':['name','node','op_type','compared',"
+     "'sqnr_db','exact','max_error'],'properties':{'name':{'type':'string'},"
+     "'node':{'type':'string'},'op_type':{'type':'string'},'compared':{'type':'boolean',"
+     "'description':'Both give floats of one shape there.'},'sqnr_db':{'type':['number',"
+     "'null']},'exact':{'type':'boolean'},'max_error':{'type':['number','null']}},"
      "'additionalProperties':false}},'protocol':{'type':'object',"
-     "'required':['dataset_kind','samples','left_out','batch','against_original'],"
+     "'required':['dataset_kind','samples','left_out','batch','labels','against_original'],"
      "'properties':{'dataset_kind':{'enum':['arrays','tokens']},'samples':" COUNT
-     ",'left_out':" COUNT ",'batch':" COUNT ",'window':" COUNT
-     ",'against_original':{'type':'boolean'}},'additionalProperties':false},'parameters':" COUNT
-     ",'macs':{'type':'integer','minimum':0,'description':'Of one sample.'},"
+     ",'left_out':" COUNT ",'batch':" COUNT ",'window':" COUNT ",'stride':" COUNT
+     ",'labels':{'enum':['none','scored','unused'],'description':'unused: no output of scores fits "
+     "them.'},'against_original':{'type':'boolean'}},'additionalProperties':false},'parameters'"
+     ":" COUNT ",'macs':{'type':'integer','minimum':0,'description':'Of one sample.'},"
      "'latency':{'oneOf':[{'type':'null'},{'type':'object','required':['median_ms',"
      "'p10_ms','p90_ms','runs','batch','threads','protocol'],"
      "'properties':{'median_ms':{'type':'number'},'p10_ms':{'type':'number'},"

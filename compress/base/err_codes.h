@@ -25,7 +25,7 @@
     X(UNKNOWN_FORMAT, 109, INPUT, "unknown-format", "No supported model format was recognised")    \
     X(UNSUPPORTED, 110, INPUT, "unsupported", "The model uses something that is not supported")    \
     X(ALREADY_QUANTIZED, 111, INPUT, "already-quantized", "The model is already quantized")        \
-    X(NON_FINITE, 112, INPUT, "non-finite-weights", "The model holds NaN or infinite weights")     \
+    X(NON_FINITE, 112, INPUT, "non-finite-weights", "The model holds or computes NaN or infinity") \
     X(BAD_ARCHIVE, 113, INPUT, "malformed-archive", "The archive is malformed or not allowed")     \
     X(BAD_DIGEST, 114, INPUT, "digest-mismatch", "The bytes do not have the stated digest")        \
     X(BAD_RANGE, 115, INPUT, "range-not-satisfiable", "The requested range cannot be satisfied")   \

@@ -30,6 +30,8 @@ struct feed {
     enum dtype stored;     /* of the numbers that are converted */
     uint64_t row_elements; /* of the field */
     void *raw;             /* ARRAY: a batch as it is stored; NULL when that is what is wanted */
+    int64_t low, high;     /* integers are in [low, high] */
+    const char *why;       /* where that comes from */
 };
 
 /* A symbol of the graph and the size that the set gives it. */
@@ -62,6 +64,8 @@ struct batches {
     uint64_t *order;  /* samples of the batch being read */
     void *stored_ids; /* TOKENS: a window and the token after it, as stored */
     int64_t *ids;     /* the same as numbers */
+    int64_t last_id;  /* TOKENS: none is above */
+    const char *last_id_why;
 };
 
 static int choose_sizes(struct batches *b, const struct graph *graph, struct err *err);
@@ -79,10 +83,12 @@ static int read_feed(struct batches *b, const struct feed *feed, uint64_t count,
 static int read_array(struct batches *b, const struct feed *feed, uint64_t count, struct err *err);
 static int make_row(struct batches *b, const struct feed *feed, uint64_t i, struct err *err);
 static int load_window(struct batches *b, uint64_t sample, struct err *err);
-static int check_values(const struct batches *b, const struct feed *feed, const struct array *raw,
+static int check_integers(const struct batches *b, const struct feed *feed, const struct array *raw,
+                          struct err *err);
+static int check_floats(const struct batches *b, const struct feed *feed, const struct array *raw,
                         struct err *err);
-static int bad_value(const struct feed *feed, uint64_t sample, const char *what, int64_t value,
-                     struct err *err);
+static int bad_value(const struct feed *feed, uint64_t sample, int64_t value, struct err *err);
+static void limit_by_type(const struct batches *b, struct feed *f, enum dtype wanted);
 static void integer_range(enum dtype dtype, int64_t *ret_low, int64_t *ret_high);
 static uint64_t sample_at(const struct batches *b, uint64_t position);
 
@@ -99,6 +105,9 @@ int batches_new(const struct dataset *dataset, const struct graph *graph,
     b->symbols = graph->symbols;
     b->options = *options;
     b->state.seed = options->seed;
+    bool limited = options->classes && options->classes <= INT64_MAX;
+    b->last_id = limited ? (int64_t)options->classes - 1 : INT64_MAX;
+    b->last_id_why = "the classes that were stated";
     b->arena = arena_new(LIMIT_REQUEST_ARENA_BYTES);
     size_t feeds = graph->input_count + graph->output_count + 1;
     b->feeds = b->arena ? ARENA_ARRAY(b->arena, struct feed, feeds) : NULL;
@@ -162,6 +171,20 @@ const char *batches_unused(const struct batches *batches, size_t i) {
     return i < batches->unused_count ? batches->unused[i] : NULL;
 }
 
+void batches_limit(struct batches *batches, size_t i, int64_t low, int64_t high, const char *why) {
+    struct feed *feed = &batches->feeds[i];
+    bool tokens = feed->kind == FEED_TOKENS || feed->kind == FEED_NEXT;
+    if (tokens && high < batches->last_id) {
+        batches->last_id = high;
+        batches->last_id_why = why;
+    }
+    if (low <= feed->low && high >= feed->high)
+        return;
+    feed->low = low > feed->low ? low : feed->low;
+    feed->high = high < feed->high ? high : feed->high;
+    feed->why = why;
+}
+
 uint64_t batches_samples(const struct batches *batches) {
     return batches->samples;
 }
@@ -196,6 +219,55 @@ int batches_next(struct batches *batches, uint64_t *ret_samples, struct err *err
     }
     b->state.position += count;
     *ret_samples = count;
+    return 0;
+}
+
+uint64_t batches_sample(const struct batches *batches, uint64_t i) {
+    return batches->order[i];
+}
+
+int batches_check(struct batches *batches, const struct progress *progress,
+                  const struct progress_state *at, struct err *err) {
+    const struct batches_state before = batches->state;
+    struct progress_state state = *at;
+    uint64_t samples = 1;
+    int result = 0;
+    state.unit = "samples";
+    state.done = 0;
+    state.total =
+        batches->samples - (batches->options.keep_partial ? 0 : batches->samples % batches->batch);
+    batches->state.position = 0;
+    while (result == 0 && samples > 0) {
+        progress_report(progress, &state);
+        result = progress_check(progress, err);
+        if (result == 0)
+            result = batches_next(batches, &samples, err);
+        state.done += samples;
+    }
+    batches->state = before;
+    return result;
+}
+
+int batches_glance(struct batches *batches, struct err *err) {
+    struct batches *b = batches;
+    for (size_t i = 0; i < b->feed_count; i++) {
+        const struct feed *f = &b->feeds[i];
+        bool tokens = f->kind == FEED_TOKENS;
+        if ((f->kind != FEED_ARRAY && !tokens) || dtype_row(f->stored)->is_float ||
+            dtype_row(f->field.array.dtype)->is_float)
+            continue;
+        uint64_t row_bytes = f->row_elements * array_item_bytes(f->stored);
+        if (b->permuted && b->set > BATCHES_GLANCE_BYTES / row_bytes)
+            continue;
+        for (uint64_t at = 0, count; at < b->samples && at < BATCHES_GLANCE_BYTES / row_bytes;
+             at += count) {
+            count = b->samples - at < b->batch ? b->samples - at : b->batch;
+            for (uint64_t k = 0; k < count; k++)
+                b->order[k] = sample_at(b, at + k);
+            if (read_feed(b, f, count, err) < 0)
+                return -1;
+        }
+    }
     return 0;
 }
 
@@ -472,11 +544,27 @@ static int join_tokens(struct batches *b, const struct graph *graph, struct err 
     return add_feed(b, &next, &window, DTYPE_I64, err);
 }
 
+/* What the field's type can hold; of unsigned numbers, what 64 bits with a sign can. */
+static void limit_by_type(const struct batches *b, struct feed *f, enum dtype wanted) {
+    integer_range(wanted, &f->low, &f->high);
+    f->why = dtype_row(wanted)->name;
+    if (f->stored == DTYPE_U64) /* above 2^63 it reads as a negative number */
+        f->low = 0;
+    if (f->field.role != BATCH_LABEL)
+        return;
+    f->low = 0;
+    if (b->last_id < f->high) {
+        f->high = b->last_id;
+        f->why = b->last_id_why;
+    }
+}
+
 /* Settles the field's array: a batch of `sample`s of type `wanted`. */
 static int add_feed(struct batches *b, const struct feed *feed, const struct array *sample,
                     enum dtype wanted, struct err *err) {
     struct feed *f = &b->feeds[b->feed_count];
     *f = *feed;
+    limit_by_type(b, f, wanted);
     uint64_t dims[LIMIT_RANK] = {b->batch};
     memcpy(dims + 1, sample->dims, sample->rank * sizeof *dims);
     f->row_elements = sample->elements;
@@ -567,7 +655,10 @@ static int read_feed(struct batches *b, const struct feed *feed, uint64_t count,
 
 /* Samples that lie one after the other are read at once. */
 static int read_array(struct batches *b, const struct feed *feed, uint64_t count, struct err *err) {
-    struct array to = feed->field.array, raw = to;
+    struct array to = feed->field.array;
+    to.dims[0] = count;
+    to.elements = count * feed->row_elements;
+    struct array raw = to;
     raw.dtype = feed->stored;
     raw.data = feed->raw ? feed->raw : to.data;
     size_t row_bytes = (size_t)(feed->row_elements * array_item_bytes(feed->stored));
@@ -578,9 +669,13 @@ static int read_array(struct batches *b, const struct feed *feed, uint64_t count
         if (dataset_read(b->dataset, feed->array, b->order[i], run, at, err) < 0)
             return -1;
     }
-    bool integers = !dtype_row(feed->stored)->is_float && !dtype_row(to.dtype)->is_float;
-    if (integers && feed->stored != DTYPE_BOOL && check_values(b, feed, &raw, err) < 0)
+    if (dtype_row(feed->stored)->is_float) {
+        if (check_floats(b, feed, &raw, err) < 0)
+            return -1;
+    } else if (!dtype_row(to.dtype)->is_float && feed->stored != DTYPE_BOOL &&
+               check_integers(b, feed, &raw, err) < 0) {
         return -1;
+    }
     return feed->raw ? array_convert(&raw, &to, false, err) : 0;
 }
 
@@ -607,11 +702,10 @@ static int make_row(struct batches *b, const struct feed *feed, uint64_t i, stru
     row.data = ids;
     to.dtype = feed->field.array.dtype;
     to.data = (uint8_t *)feed->field.array.data + i * b->window * array_item_bytes(to.dtype);
-    int64_t low, high;
-    integer_range(to.dtype, &low, &high);
     for (uint64_t k = 0; k < b->window; k++)
-        if (ids[k] < low || ids[k] > high)
-            return bad_value(feed, b->order[i], "the input cannot take", ids[k], err);
+        if ((ids[k] < feed->low || ids[k] > feed->high) &&
+            !(feed->kind == FEED_NEXT && ids[k] == BATCHES_NO_LABEL))
+            return bad_value(feed, b->order[i], ids[k], err);
     return array_convert(&row, &to, false, err);
 }
 
@@ -625,44 +719,69 @@ static int load_window(struct batches *b, uint64_t sample, struct err *err) {
     b->ids[b->window] = BATCHES_NO_LABEL;
     if (dataset_read(b->dataset, 0, first, rows, stored.data, err) < 0)
         return -1;
-    int64_t end = b->options.classes && b->options.classes <= INT64_MAX
-                      ? (int64_t)b->options.classes
-                      : INT64_MAX;
     for (uint64_t k = 0; k < stored.elements; k++) {
         b->ids[k] = array_int(&stored, k);
-        if (b->ids[k] < 0 || b->ids[k] >= end) {
-            err_set(err, ERR_BAD_DATASET,
-                    "token %" PRIu64 " is %" PRId64 ", which is no id of the vocabulary",
-                    first * tokens->sample_elements + k, b->ids[k]);
+        if (b->ids[k] < 0 || b->ids[k] > b->last_id) {
+            uint64_t at = first * tokens->sample_elements + k;
+            if (b->last_id == INT64_MAX)
+                err_set(err, ERR_BAD_DATASET,
+                        "token %" PRIu64 " of \"%.100s\" is %" PRId64 ": ids are not negative", at,
+                        tokens->name, b->ids[k]);
+            else
+                err_set(err, ERR_BAD_DATASET,
+                        "token %" PRIu64 " of \"%.100s\" is %" PRId64 ", outside of 0 to %" PRId64
+                        ": %s",
+                        at, tokens->name, b->ids[k], b->last_id, b->last_id_why);
             return err_at_tensor(err, tokens->name);
         }
     }
     return 0;
 }
 
-/* Integers of a batch: each must fit its input, labels be classes. */
-static int check_values(const struct batches *b, const struct feed *feed, const struct array *raw,
-                        struct err *err) {
-    int64_t low, high;
-    integer_range(feed->field.array.dtype, &low, &high);
+/* Integers of a batch: each must be in the field's range. */
+static int check_integers(const struct batches *b, const struct feed *feed, const struct array *raw,
+                          struct err *err) {
     bool label = feed->field.role == BATCH_LABEL;
-    if (label && b->options.classes && b->options.classes <= INT64_MAX)
-        high = (int64_t)b->options.classes - 1;
-    if (label || raw->dtype == DTYPE_U64) /* above 2^63 it reads as a negative number */
-        low = 0;
     for (uint64_t k = 0; k < raw->elements; k++) {
         int64_t value = array_int(raw, k);
-        if ((value < low || value > high) && !(label && value == BATCHES_NO_LABEL))
-            return bad_value(feed, b->order[k / feed->row_elements],
-                             label ? "is no class" : "the input cannot take", value, err);
+        if ((value < feed->low || value > feed->high) && !(label && value == BATCHES_NO_LABEL))
+            return bad_value(feed, b->order[k / feed->row_elements], value, err);
     }
     return 0;
 }
 
-static int bad_value(const struct feed *feed, uint64_t sample, const char *what, int64_t value,
-                     struct err *err) {
-    err_set(err, ERR_BAD_DATASET, "sample %" PRIu64 " holds %" PRId64 ", which %s", sample, value,
-            what);
+/* In one pass, whether to look closer. */
+static bool all_finite(const struct array *floats) {
+    if (floats->dtype != DTYPE_F32)
+        return false;
+    const real *x = floats->data;
+    unsigned bad = 0;
+    for (uint64_t k = 0; k < floats->elements; k++)
+        bad |= !(x[k] * 0 == 0);
+    return !bad;
+}
+
+static int check_floats(const struct batches *b, const struct feed *feed, const struct array *raw,
+                        struct err *err) {
+    bool target = feed->field.role == BATCH_TARGET;
+    uint64_t count = all_finite(raw) ? 0 : raw->elements;
+    for (uint64_t k = 0; k < count; k++) {
+        double value = array_number(raw, k);
+        if (!isnan(value) && !(target && isinf(value)))
+            continue;
+        err_set(err, ERR_BAD_DATASET, "sample %" PRIu64 " of \"%.100s\" holds %s",
+                b->order[k / feed->row_elements], feed->field.name,
+                isnan(value) ? "a NaN" : "an infinity");
+        return err_at_tensor(err, feed->field.name);
+    }
+    return 0;
+}
+
+static int bad_value(const struct feed *feed, uint64_t sample, int64_t value, struct err *err) {
+    err_set(err, ERR_BAD_DATASET,
+            "sample %" PRIu64 " of \"%.100s\" holds %" PRId64 ", outside of %" PRId64 " to %" PRId64
+            ": %s",
+            sample, feed->field.name, value, feed->low, feed->high, feed->why);
     return err_at_tensor(err, feed->field.name);
 }
 

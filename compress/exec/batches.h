@@ -13,7 +13,8 @@
  *
  * Types: floats of any width feed floats; bytes, 16-bit integers and booleans feed floats (they are
  * exact there), wider integers are ids and do not; integers feed integers of any width, each value
- * checked; booleans feed booleans.
+ * checked; booleans feed booleans. A NaN is refused wherever it is read, an infinity in targets
+ * alone: masks are made of them.
  *
  * Order, for n samples (windows): with splits or `samples`, a permutation of the seed (shuffle.h,
  * stream 0) is laid over the set: its first round(n * train) places are for training, its last
@@ -24,12 +25,13 @@
  * Owns: the arrays of one batch. Borrows: dataset and graph. Threads: one at a time.
  *
  * Expected failures: ERR_MISFIT (an input that nothing feeds; shapes or types that do not meet:
- * name, wanted, given), ERR_BAD_FIELD (options), ERR_BAD_DATASET (a value out of range: array,
- * sample), ERR_OVER_BUDGET, ERR_NO_MEMORY.
+ * name, wanted, given), ERR_BAD_FIELD (options), ERR_BAD_DATASET (a value out of range or a NaN:
+ * array, sample, value, range), ERR_OVER_BUDGET, ERR_NO_MEMORY.
  */
 #ifndef COMPRESS_EXEC_BATCHES_H
 #define COMPRESS_EXEC_BATCHES_H
 
+#include "compress/base/progress.h"
 #include "compress/exec/dataset.h"
 #include "compress/graph/graph.h"
 
@@ -72,6 +74,10 @@ const struct batch_field *batches_field(const struct batches *batches, size_t i)
 const struct batch_field *batches_label(const struct batches *batches); /* NULL: none */
 /* Arrays of the dataset that nothing takes; NULL past the end. */
 const char *batches_unused(const struct batches *batches, size_t i);
+/* Narrows what field i may hold to [low, high], inclusive; for a set of TOKENS, what any token may
+ * be. BATCHES_NO_LABEL stays a label. `why` says where the bounds come from, after a message's
+ * colon ("the rows of 'wte'"); it lives as long as the batches. */
+void batches_limit(struct batches *batches, size_t i, int64_t low, int64_t high, const char *why);
 uint64_t batches_samples(const struct batches *batches);   /* of one epoch */
 uint64_t batches_per_epoch(const struct batches *batches); /* the partial one included if kept */
 uint64_t batches_size(const struct batches *batches);      /* samples of a whole batch */
@@ -79,6 +85,18 @@ uint64_t batches_size(const struct batches *batches);      /* samples of a whole
 /* Reads the next batch; *ret_samples is 0 at the end of an epoch, and the call after that begins
  * the next one. */
 int batches_next(struct batches *batches, uint64_t *ret_samples, struct err *err);
+
+/* The sample (window) of the set that stands at place i of the batch read last. */
+uint64_t batches_sample(const struct batches *batches, uint64_t i);
+
+/* Reads an epoch as it will be read, and gives nothing: whatever would fail on the way fails here.
+ * The content of the fields is that of the last batch afterwards. */
+int batches_check(struct batches *batches, const struct progress *progress,
+                  const struct progress_state *at, struct err *err);
+/* The same for integers alone (labels, ids), of each array only as much as takes no time:
+ * BATCHES_GLANCE_BYTES from its start, or nothing of a larger one that is read in another order. */
+#define BATCHES_GLANCE_BYTES (16 * MIB)
+int batches_glance(struct batches *batches, struct err *err);
 
 /* Where the next batch starts. */
 struct batches_state {

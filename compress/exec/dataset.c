@@ -8,11 +8,8 @@
 #include "compress/formats/safetensors.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK_BYTES (1 * MIB) /* read at once by dataset_check_finite() */
 
 struct loaded {
     struct dataset_array array;
@@ -153,42 +150,6 @@ int dataset_read(const struct dataset *dataset, size_t i, uint64_t first, uint64
             memcpy(&value, bytes + k * stored, sizeof value);
             ((real *)data)[k] = value;
         }
-    return 0;
-}
-
-int dataset_check_finite(const struct dataset *dataset, const struct progress *progress,
-                         struct err *err) {
-    for (size_t i = 0; i < dataset->count; i++) {
-        const struct dataset_array *a = &dataset->arrays[i].array;
-        if (!dtype_row(a->dtype)->is_float)
-            continue;
-        uint64_t sample_bytes = a->sample_elements * array_item_bytes(a->dtype);
-        uint64_t rows = sample_bytes < CHECK_BYTES ? CHECK_BYTES / sample_bytes : 1;
-        struct array part = {.dtype = a->dtype, .data = malloc((size_t)(rows * sample_bytes))};
-        if (!part.data)
-            return err_set(err, ERR_NO_MEMORY, "no memory for %" PRIu64 " bytes of samples",
-                           rows * sample_bytes);
-        int status = 0;
-        for (uint64_t at = 0; status == 0 && at < dataset->samples; at += rows) {
-            uint64_t count = dataset->samples - at < rows ? dataset->samples - at : rows;
-            if (progress_check(progress, err) < 0 ||
-                dataset_read(dataset, i, at, count, part.data, err) < 0) {
-                status = -1;
-                break;
-            }
-            for (uint64_t k = 0; k < count * a->sample_elements; k++)
-                if (!isfinite(array_number(&part, k))) {
-                    err_set(err, ERR_NON_FINITE,
-                            "sample %" PRIu64 " of the array holds a NaN or an infinity",
-                            at + k / a->sample_elements);
-                    status = at_array(a, err);
-                    break;
-                }
-        }
-        free(part.data);
-        if (status < 0)
-            return -1;
-    }
     return 0;
 }
 

@@ -22,7 +22,6 @@
 #define COMPRESS_EXEC_DATASET_H
 
 #include "compress/base/files.h"
-#include "compress/base/progress.h"
 #include "compress/tensor/array.h"
 
 struct dataset;
@@ -57,10 +56,5 @@ size_t dataset_find(const struct dataset *dataset, const char *name);
  * `data`: room for count * sample_elements items of array_item_bytes(). */
 int dataset_read(const struct dataset *dataset, size_t i, uint64_t first, uint64_t count,
                  void *data, struct err *err);
-
-/* Reads all floats: ERR_NON_FINITE names the first array and sample that holds a NaN or an
- * infinity. */
-int dataset_check_finite(const struct dataset *dataset, const struct progress *progress,
-                         struct err *err);
 
 #endif

@@ -27,6 +27,7 @@ struct side {
     struct exec_plan *plan;
     struct exec_session *session;
     const struct value **outputs; /* the original's, by name in the new model; NULL: it has none */
+    struct array *floats;         /* outputs that come in another width, as f32 */
     struct exec_input *inputs;
     struct array *planned; /* shapes of the inputs that the session is for */
     size_t input_count;
@@ -38,6 +39,7 @@ struct layer {
     struct array kept;
     uint64_t capacity_bytes;
     double sum_x2, sum_e2, max_error;
+    bool compared;
 };
 
 struct evaluator {
@@ -49,7 +51,10 @@ struct evaluator {
     struct layer *layers;
     size_t layer_count;
     struct err *observe_err;
-    size_t scored; /* the output that labels score; output_count: none */
+    size_t scored;          /* the output that labels score; output_count: none */
+    unsigned possible;      /* metrics, bits 1 << id */
+    uint64_t floats_bytes;  /* of a side's outputs that are not f32, as f32 */
+    uint64_t batch_samples; /* of the batch that runs */
     struct progress_state progress;
     char *so_far; /* the metrics as JSON, as of so_far_ms */
     double so_far_ms;
@@ -80,10 +85,10 @@ static const struct value *input_of(const struct side *side, const struct batch_
 static int observe(void *self, const struct value *value, const struct array *array,
                    struct err *err);
 
-/* Inputs of this batch. *ret_same: they have the shapes that the session is for. */
+/* Inputs of this batch. *ret_same: they have the shapes that the plan is for. */
 static int take_inputs(struct evaluator *e, struct side *side, struct binding *bindings,
                        bool *ret_same, struct err *err) {
-    *ret_same = side->session != NULL;
+    *ret_same = side->plan != NULL;
     side->input_count = 0;
     for (size_t i = 0; i < batches_field_count(e->batches); i++) {
         const struct batch_field *field = batches_field(e->batches, i);
@@ -103,8 +108,7 @@ static int take_inputs(struct evaluator *e, struct side *side, struct binding *b
 }
 
 /* Plans for the shapes of this batch, when the present plan is for others. */
-static int side_plan(struct evaluator *e, struct side *side, struct arena *arena, bool *ret_new,
-                     struct err *err) {
+static int side_plan(struct evaluator *e, struct side *side, struct arena *arena, struct err *err) {
     struct binding *bindings =
         ARENA_ARRAY(arena, struct binding, batches_field_count(e->batches) + 1);
     const struct value **seen = ARENA_ARRAY(arena, const struct value *, e->layer_count + 1);
@@ -115,7 +119,6 @@ static int side_plan(struct evaluator *e, struct side *side, struct arena *arena
         return no_memory(err);
     if (take_inputs(e, side, bindings, &same, err) < 0)
         return -1;
-    *ret_new = !same;
     if (same)
         return 0;
     side_close(side);
@@ -139,10 +142,9 @@ static int side_plan(struct evaluator *e, struct side *side, struct arena *arena
 
 static int side_ready(struct evaluator *e, struct side *side, struct arena *arena,
                       struct err *err) {
-    bool is_new;
-    if (side_plan(e, side, arena, &is_new, err) < 0)
+    if (side_plan(e, side, arena, err) < 0)
         return -1;
-    if (!is_new)
+    if (side->session)
         return 0;
     struct exec_session_options options = {
         .team = e->options->team, .observe = e->layer_count ? observe : NULL, .observe_self = e};
@@ -182,6 +184,7 @@ static void compare_layer(struct layer *layer, const struct array *array) {
     }
     layer->sum_x2 += x2;
     layer->sum_e2 += e2;
+    layer->compared = true;
 }
 
 static int observe(void *self, const struct value *value, const struct array *array,
@@ -245,9 +248,13 @@ static int find_outputs(struct evaluator *e, struct err *err) {
     e->out->output_count = graph->output_count;
     e->out->outputs = ARENA_ARRAY(arena, struct evaluation_output, graph->output_count + 1);
     e->metrics = ARENA_ARRAY(arena, struct metrics *, graph->output_count + 1);
-    for (int s = 0; s < 2; s++)
+    for (int s = 0; s < 2; s++) {
         e->sides[s].outputs = ARENA_ARRAY(arena, const struct value *, graph->output_count + 1);
-    if (!e->out->outputs || !e->metrics || !e->sides[0].outputs || !e->sides[1].outputs)
+        e->sides[s].floats = ARENA_ARRAY(arena, struct array, graph->output_count + 1);
+        if (!e->sides[s].outputs || !e->sides[s].floats)
+            return no_memory(err);
+    }
+    if (!e->out->outputs || !e->metrics)
         return no_memory(err);
     for (size_t i = 0; i < graph->output_count; i++) {
         const struct value *output = graph->outputs[i];
@@ -265,20 +272,74 @@ static int find_outputs(struct evaluator *e, struct err *err) {
 
 /* Scores [.., C] for labels [..]: the same positions and one axis more. */
 static bool scores_fit(const struct array *scores, const struct array *labels) {
-    if (!scores || scores->dtype != DTYPE_F32 || scores->rank == 0)
+    if (!scores || scores->rank == 0)
         return false;
     uint64_t classes = scores->dims[scores->rank - 1];
     return classes > 0 && scores->elements / classes == labels->elements &&
            scores->rank >= labels->rank && scores->dims[0] == labels->dims[0];
 }
 
-/* Scores are computed as f32, whatever the graph calls them. */
+static const struct array *target_of(const struct evaluator *e, const char *output) {
+    for (size_t i = 0; i < batches_field_count(e->batches); i++) {
+        const struct batch_field *field = batches_field(e->batches, i);
+        if (field->role == BATCH_TARGET && strcmp(field->name, output) == 0)
+            return &field->array;
+    }
+    return NULL;
+}
+
+/* Floats of any width are measured, as f32. */
+static bool is_measured(const struct array *array) {
+    return dtype_row(array->dtype)->is_float;
+}
+
+/* Output i of a side as f32. *ret NULL: it has none that can be measured. */
+static int get_output(struct side *side, size_t i, const struct array **ret, struct err *err) {
+    const struct array *is = side->outputs[i] ? exec_output(side->session, side->outputs[i]) : NULL;
+    *ret = NULL;
+    if (!is || !is_measured(is))
+        return 0;
+    if (is->dtype == DTYPE_F32) {
+        *ret = is;
+        return 0;
+    }
+    struct array *as = &side->floats[i];
+    real *data = realloc(as->data, (size_t)is->elements * sizeof(real) + 1);
+    if (!data)
+        return no_memory(err);
+    *as = *is;
+    as->dtype = DTYPE_F32;
+    as->data = data;
+    *ret = as;
+    return array_convert(is, as, false, err);
+}
+
+/* A NaN would make every metric one. */
+static int check_output(const struct evaluator *e, const char *name, const struct array *is,
+                        bool original, struct err *err) {
+    const real *x = array_real(is);
+    uint64_t samples = is->rank && is->dims[0] ? is->dims[0] : 1, k = 0;
+    while (k < is->elements && !isnan(x[k]))
+        k++;
+    if (k == is->elements)
+        return 0;
+    uint64_t place = k / (is->elements / samples);
+    err_set(err, ERR_NON_FINITE, "%s gives a NaN in output '%.100s' for %s %" PRIu64 " of the set",
+            original ? "the original" : "the model", name, e->out->window ? "window" : "sample",
+            batches_sample(e->batches, place < e->batch_samples ? place : 0));
+    return err_at_tensor(err, name);
+}
+
 static int add_output(struct evaluator *e, size_t i, struct err *err) {
     struct evaluation_output *output = &e->out->outputs[i];
-    const struct array *is = exec_output(e->sides[0].session, e->sides[0].outputs[i]);
+    const struct array *is, *reference = NULL;
     const struct batch_field *label = batches_label(e->batches);
-    if (!is || is->dtype != DTYPE_F32)
+    if (get_output(&e->sides[0], i, &is, err) < 0)
+        return -1;
+    if (!is)
         return 0;
+    if (check_output(e, output->name, is, false, err) < 0)
+        return -1;
     if (label && (e->scored == i || e->scored == e->out->output_count) &&
         scores_fit(is, &label->array)) {
         e->scored = i;
@@ -287,25 +348,156 @@ static int add_output(struct evaluator *e, size_t i, struct err *err) {
                                BATCHES_NO_LABEL, err) < 0)
             return err_context(err, "the batch from sample %" PRIu64, e->out->samples);
     }
-    const struct array *reference = NULL;
-    if (e->sides[1].model && e->sides[1].outputs[i])
-        reference = exec_output(e->sides[1].session, e->sides[1].outputs[i]);
-    else
-        for (size_t f = 0; f < batches_field_count(e->batches); f++) {
-            const struct batch_field *field = batches_field(e->batches, f);
-            if (field->role == BATCH_TARGET && strcmp(field->name, output->name) == 0)
-                reference = &field->array;
-        }
+    bool compared = e->sides[1].model && e->sides[1].outputs[i];
+    if (compared && get_output(&e->sides[1], i, &reference, err) < 0)
+        return -1;
+    if (!compared)
+        reference = target_of(e, output->name);
     if (!reference)
         return 0;
+    if (compared && check_output(e, output->name, reference, true, err) < 0)
+        return -1;
     if (metrics_add_values(e->metrics[i], is, reference, err) < 0)
         return err_context(err, "output '%s'", output->name);
     bool asked =
         e->options->metrics >> METRIC_KL & 1 || e->options->metrics >> METRIC_TOP1_AGREEMENT & 1;
     bool classes = is->rank > 0 && is->dims[is->rank - 1] > 1;
-    if (e->sides[1].model && classes && (output->scores || output->probabilities || asked) &&
+    if (compared && classes && (output->scores || output->probabilities || asked) &&
         metrics_add_scores(e->metrics[i], is, reference, output->probabilities, err) < 0)
         return err_context(err, "output '%s'", output->name);
+    return 0;
+}
+
+/* ---- what can be measured ---- */
+
+/* Numbers come out of it as they went in. */
+static bool passes_on(const struct node *node) {
+    static const char *const names[] = {"Cast",      "Identity", "Reshape",
+                                        "Unsqueeze", "Squeeze",  "Flatten"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(node->op_type, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Of the tables whose rows these numbers choose, the one with the fewest: embeddings. */
+static const struct value *find_table(const struct value *ids, unsigned depth) {
+    const struct value *best = NULL;
+    for (size_t i = 0; i < ids->use_count; i++) {
+        const struct node *node = ids->uses[i].node;
+        size_t slot = ids->uses[i].slot;
+        const struct value *table = NULL;
+        if (*node->domain)
+            continue;
+        if (slot == 1 && strcmp(node->op_type, "Gather") == 0 && node_int(node, "axis", 0) == 0)
+            table = node->in[0];
+        else if (slot == 0 && depth > 0 && passes_on(node) && node->out_count && node->out[0])
+            table = find_table(node->out[0], depth - 1);
+        if (table && table->type.ranked && table->type.rank > 0 && dim_known(table->type.dims[0]) &&
+            (!best || table->type.dims[0].size < best->type.dims[0].size))
+            best = table;
+    }
+    return best;
+}
+
+/* A row may be counted from the end (-1), but a text is not made of such. */
+static int limit_ids(struct evaluator *e, struct err *err) {
+    enum { DEPTH_MAX = 8 };
+    for (size_t i = 0; i < batches_field_count(e->batches); i++) {
+        const struct batch_field *field = batches_field(e->batches, i);
+        if (field->role != BATCH_INPUT || dtype_row(field->array.dtype)->is_float)
+            continue;
+        const struct value *table = find_table(field->value, DEPTH_MAX);
+        if (!table)
+            continue;
+        int64_t rows = table->type.dims[0].size;
+        const char *why = arena_printf(e->out->arena, "the rows of '%.100s'", table->name);
+        if (!why)
+            return no_memory(err);
+        batches_limit(e->batches, i, e->out->window ? 0 : -rows, rows - 1, why);
+    }
+    return 0;
+}
+
+static int limit_labels(struct evaluator *e, const struct array *scores, const char *output,
+                        struct err *err) {
+    const char *why = arena_printf(e->out->arena, "the classes of '%.100s'", output);
+    if (!why)
+        return no_memory(err);
+    for (size_t i = 0; i < batches_field_count(e->batches); i++)
+        if (batches_field(e->batches, i)->role == BATCH_LABEL)
+            batches_limit(e->batches, i, 0, (int64_t)scores->dims[scores->rank - 1] - 1, why);
+    return 0;
+}
+
+/* Every metric whose needs (beyond those of the output itself) are among these. */
+static unsigned metrics_of(unsigned have) {
+    unsigned bits = 0;
+    for (size_t id = 0; id < METRIC_COUNT; id++)
+        if ((metric_at(id)->needs & ~have) == 0)
+            bits |= 1u << id;
+    return bits;
+}
+
+static int target_misfits(const char *name, const struct array *is, const struct array *target,
+                          struct err *err) {
+    char wanted[128], have[128];
+    err_set(err, ERR_MISFIT, "the output \"%.100s\" is %s, a batch of its targets is %s", name,
+            array_describe(is, wanted, sizeof wanted), array_describe(target, have, sizeof have));
+    return err_at_tensor(err, name);
+}
+
+/* From the shapes of the first batch: what add_output() will find. */
+static int find_possible(struct evaluator *e, struct err *err) {
+    const struct batch_field *label = batches_label(e->batches);
+    bool labelled = false;
+    for (size_t i = 0; i < e->out->output_count; i++) {
+        const char *name = e->out->outputs[i].name;
+        const struct array *is = exec_plan_shape(e->sides[0].plan, e->sides[0].outputs[i]);
+        if (!is || !is_measured(is))
+            continue;
+        if (is->dtype != DTYPE_F32)
+            e->floats_bytes += is->elements * sizeof(real);
+        if (label && !labelled && scores_fit(is, &label->array)) {
+            labelled = true;
+            e->possible |= metrics_of(METRIC_NEEDS_LABELS | METRIC_NEEDS_LOGITS);
+            if (!e->options->inputs_only && limit_labels(e, is, name, err) < 0)
+                return -1;
+        }
+        bool compared = e->sides[1].model && e->sides[1].outputs[i];
+        const struct array *target = target_of(e, name);
+        if (!compared && target && !array_same_shape(is, target))
+            return target_misfits(name, is, target, err);
+        if (compared || target)
+            e->possible |= metrics_of(METRIC_NEEDS_REFERENCE);
+        if (compared && is->rank > 0 && is->dims[is->rank - 1] > 1)
+            e->possible |= metrics_of(METRIC_NEEDS_LOGITS | METRIC_NEEDS_ORIGINAL);
+    }
+    e->out->labels = !label ? "none" : labelled ? "scored" : "unused";
+    return 0;
+}
+
+int evaluate_refuse(enum metric_id id, unsigned possible, bool has_original, struct err *err) {
+    const struct metric *metric = metric_at(id), *instead = metric_instead(id, possible);
+    char names[200];
+    const char *needs = metric->needs & METRIC_NEEDS_ORIGINAL && !has_original
+                            ? "an original to compare with"
+                        : metric->needs & METRIC_NEEDS_LABELS
+                            ? "labels or tokens, and an output of scores that fits them"
+                        : metric->needs & METRIC_NEEDS_LOGITS ? "an output of scores over classes"
+                        : has_original ? "an output of floats that the original has, too"
+                                       : "an original, or an array named like an output";
+    err_set(err, ERR_MISFIT, "%s needs %s; what can be measured here: %s", metric->name, needs,
+            possible ? metric_names(possible, names, sizeof names) : "nothing but time");
+    return instead ? err_nearest(err, "%s", instead->name) : -1;
+}
+
+/* Before anything runs. */
+static int check_possible(const struct evaluator *e, struct err *err) {
+    unsigned missing = e->options->metrics & ~e->possible;
+    for (size_t id = 0; id < METRIC_COUNT && !e->options->where_possible; id++)
+        if (missing >> id & 1)
+            return evaluate_refuse((enum metric_id)id, e->possible, e->sides[1].model != NULL, err);
     return 0;
 }
 
@@ -421,6 +613,7 @@ static int run_all(struct evaluator *e, struct err *err) {
         if (samples == 0)
             break;
         bool first = e->out->samples == 0;
+        e->batch_samples = samples;
         result = run_batch(e, scratch, err);
         if (result == 0 && first) {
             note_plan(e, samples);
@@ -436,22 +629,13 @@ static int run_all(struct evaluator *e, struct err *err) {
     return result;
 }
 
-/* What was asked for and nothing gave. */
-static int check_asked(const struct evaluator *e, struct err *err) {
-    for (size_t id = 0; id < METRIC_COUNT; id++) {
-        const struct metric *metric = metric_at(id);
-        if (e->options->where_possible || !(e->options->metrics >> id & 1) ||
-            e->out->metrics[id].present)
-            continue;
-        const char *why = metric->needs & METRIC_NEEDS_ORIGINAL && !e->sides[1].model
-                              ? "an original to compare with"
-                          : metric->needs & METRIC_NEEDS_LABELS
-                              ? "labels or tokens, and an output of scores that fits them"
-                          : metric->needs & METRIC_NEEDS_LOGITS
-                              ? "an output of scores over classes"
-                              : "an original, or an array named like an output";
-        return err_set(err, ERR_MISFIT, "%s needs %s", metric->name, why);
-    }
+/* What was possible, and of what there was nothing in the set. */
+static int check_given(const struct evaluator *e, struct err *err) {
+    for (size_t id = 0; id < METRIC_COUNT; id++)
+        if (!e->options->where_possible && (e->options->metrics >> id & 1) &&
+            !e->out->metrics[id].present)
+            return err_set(err, ERR_MISFIT, "%s: no position of the set has a label to score",
+                           metric_at(id)->name);
     return 0;
 }
 
@@ -466,11 +650,12 @@ static int collect(struct evaluator *e, struct err *err) {
         }
     for (size_t i = 0; i < e->layer_count; i++) {
         const struct layer *layer = &e->layers[i];
+        e->out->layers[i].compared = layer->compared;
         e->out->layers[i].sqnr_db =
             layer->sum_e2 == 0 ? INFINITY : 10 * log10(layer->sum_x2 / layer->sum_e2);
         e->out->layers[i].max_error = layer->max_error;
     }
-    return check_asked(e, err);
+    return check_given(e, err);
 }
 
 static int open_side(struct evaluator *e, struct side *side, const struct model *model,
@@ -532,7 +717,9 @@ static int prepare(struct evaluator *e, const struct model *model, const struct 
                        "only models that come with a graph (ONNX) can be evaluated");
     if (open_batches(e, model, dataset, err) < 0 || open_side(e, &e->sides[0], model, err) < 0 ||
         (o->original && open_side(e, &e->sides[1], o->original, err) < 0) ||
-        find_outputs(e, err) < 0 || (o->original && o->layers && find_layers(e, err) < 0))
+        find_outputs(e, err) < 0 || (o->original && o->layers && find_layers(e, err) < 0) ||
+        side_plan(e, &e->sides[0], e->out->arena, err) < 0 || limit_ids(e, err) < 0 ||
+        find_possible(e, err) < 0)
         return -1;
     e->scored = e->out->output_count;
     e->out->against_original = o->original != NULL;
@@ -567,6 +754,8 @@ static void finish(struct evaluator *e) {
     for (int s = 0; s < 2; s++) {
         side_close(&e->sides[s]);
         weights_free(e->sides[s].weights);
+        for (size_t i = 0; e->sides[s].floats && i < e->out->output_count; i++)
+            free(e->sides[s].floats[i].data);
     }
     for (size_t i = 0; e->metrics && i < e->out->output_count; i++)
         metrics_free(e->metrics[i]);
@@ -582,6 +771,8 @@ int evaluate_run(const struct model *model, const struct dataset *dataset,
     if (start(&e, options, err) < 0)
         return -1;
     int result = prepare(&e, model, dataset, err);
+    if (result == 0)
+        result = check_possible(&e, err);
     if (result == 0)
         result = evaluate(&e, err);
     finish(&e);
@@ -613,33 +804,58 @@ static int layer_bytes(struct evaluator *e, struct side *side, uint64_t *ret, st
     return 0;
 }
 
-/* Of one side: workspace and weights. Of the layers that are compared, the outputs of a batch. */
-static int predict(struct evaluator *e, uint64_t *ret_bytes, struct err *err) {
-    struct side *side = &e->sides[0];
-    struct exec_facts facts;
-    bool is_new;
-    if (side_plan(e, side, e->out->arena, &is_new, err) < 0)
-        return -1;
-    exec_plan_facts(side->plan, &facts);
-    uint64_t bytes = facts.workspace_bytes + facts.kept_bytes + facts.weight_bytes;
-    uint64_t batch = 0, layers = 0;
+static uint64_t batch_bytes(const struct evaluator *e) {
+    uint64_t bytes = 0;
     for (size_t i = 0; i < batches_field_count(e->batches); i++)
-        batch += array_bytes(&batches_field(e->batches, i)->array);
-    if (e->layer_count && layer_bytes(e, side, &layers, err) < 0)
-        return -1;
-    *ret_bytes =
-        (e->sides[1].model ? 2 : 1) * bytes + layers + batch + arena_used_bytes(e->out->arena);
-    return 0;
+        bytes += array_bytes(&batches_field(e->batches, i)->array);
+    return bytes;
 }
 
-int evaluate_predict(const struct model *model, const struct dataset *dataset,
-                     const struct evaluate_options *options, uint64_t *ret_bytes, struct err *err) {
+int evaluate_check(const struct model *model, const struct dataset *dataset,
+                   const struct evaluate_options *options, uint64_t *ret_bytes, struct err *err) {
     struct evaluator e;
     if (start(&e, options, err) < 0)
         return -1;
     int result = prepare(&e, model, dataset, err);
     if (result == 0)
-        result = predict(&e, ret_bytes, err);
+        result = check_possible(&e, err);
+    uint64_t bytes = result == 0 ? batch_bytes(&e) + arena_used_bytes(e.out->arena) : 0;
+    if (result == 0)
+        result = batches_check(e.batches, options->progress, &options->at, err);
+    if (result == 0 && ret_bytes)
+        *ret_bytes = bytes;
+    finish(&e);
+    evaluation_free(e.out);
+    return result;
+}
+
+/* Of one side: workspace and weights. Of the layers that are compared, the outputs of a batch. */
+static int predict(struct evaluator *e, struct evaluate_prediction *ret, struct err *err) {
+    struct side *side = &e->sides[0];
+    struct exec_facts facts;
+    exec_plan_facts(side->plan, &facts);
+    uint64_t bytes =
+        facts.workspace_bytes + facts.kept_bytes + facts.weight_bytes + e->floats_bytes;
+    uint64_t layers = 0;
+    if (e->layer_count && layer_bytes(e, side, &layers, err) < 0)
+        return -1;
+    ret->bytes = (e->sides[1].model ? 2 : 1) * bytes + layers + batch_bytes(e) +
+                 arena_used_bytes(e->out->arena);
+    ret->possible = e->possible;
+    return 0;
+}
+
+int evaluate_predict(const struct model *model, const struct dataset *dataset,
+                     const struct evaluate_options *options, struct evaluate_prediction *ret,
+                     struct err *err) {
+    struct evaluator e;
+    if (start(&e, options, err) < 0)
+        return -1;
+    int result = prepare(&e, model, dataset, err);
+    if (result == 0)
+        result = predict(&e, ret, err);
+    if (result == 0)
+        result = batches_glance(e.batches, err);
     finish(&e);
     evaluation_free(e.out);
     return result;

@@ -8,30 +8,37 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const struct metric table[METRIC_COUNT] = {
     {METRIC_CROSS_ENTROPY, "cross_entropy", METRIC_NEEDS_LABELS | METRIC_NEEDS_LOGITS, false,
-     "nats", "mean negative log-likelihood of the label per scored position, natural logarithm"},
+     "nats", "mean negative log-likelihood of the label per scored position, natural logarithm",
+     METRIC_KL},
     {METRIC_PERPLEXITY, "perplexity", METRIC_NEEDS_LABELS | METRIC_NEEDS_LOGITS, false, "",
-     "exponential of the mean negative log-likelihood per scored position"},
+     "exponential of the mean negative log-likelihood per scored position", METRIC_KL},
     {METRIC_ACCURACY, "accuracy", METRIC_NEEDS_LABELS | METRIC_NEEDS_LOGITS, true, "",
-     "fraction of scored positions whose largest score is the label's; the first of equals counts"},
+     "fraction of scored positions whose largest score is the label's; the first of equals counts",
+     METRIC_TOP1_AGREEMENT},
     {METRIC_TOP5, "top5", METRIC_NEEDS_LABELS | METRIC_NEEDS_LOGITS, true, "",
-     "fraction of scored positions with fewer than five scores above the label's"},
+     "fraction of scored positions with fewer than five scores above the label's",
+     METRIC_TOP1_AGREEMENT},
     {METRIC_KL, "kl", METRIC_NEEDS_LOGITS | METRIC_NEEDS_ORIGINAL, false, "nats",
-     "KL(P_original || P_new) per position, same inputs; mean, median, 99.9 % and maximum"},
+     "KL(P_original || P_new) per position, same inputs; mean, median, 99.9 % and maximum",
+     METRIC_CROSS_ENTROPY},
     {METRIC_TOP1_AGREEMENT, "top1_agreement", METRIC_NEEDS_LOGITS | METRIC_NEEDS_ORIGINAL, true, "",
-     "fraction of positions whose largest score stands at the same place in both"},
+     "fraction of positions whose largest score stands at the same place in both", METRIC_ACCURACY},
     {METRIC_MSE, "mse", METRIC_NEEDS_REFERENCE, false, "",
-     "mean squared difference over all elements of the output"},
+     "mean squared difference over all elements of the output", METRIC_CROSS_ENTROPY},
     {METRIC_PSNR, "psnr", METRIC_NEEDS_REFERENCE, true, "dB",
-     "10 log10(range^2 / MSE), range = max - min of the reference over the set"},
+     "10 log10(range^2 / MSE), range = max - min of the reference over the set",
+     METRIC_CROSS_ENTROPY},
     {METRIC_COSINE, "cosine", METRIC_NEEDS_REFERENCE, true, "",
-     "mean over samples of the cosine between whole outputs; two zero outputs count as 1"},
+     "mean over samples of the cosine between whole outputs; two zero outputs count as 1",
+     METRIC_CROSS_ENTROPY},
     {METRIC_SQNR, "sqnr", METRIC_NEEDS_REFERENCE, true, "dB",
-     "10 log10(sum x^2 / sum (x - y)^2), x the reference"},
+     "10 log10(sum x^2 / sum (x - y)^2), x the reference", METRIC_CROSS_ENTROPY},
 };
 
 const struct metric *metric_at(size_t i) {
@@ -43,6 +50,26 @@ const struct metric *metric_by_name(const char *name) {
         if (strcmp(table[i].name, name) == 0)
             return &table[i];
     return NULL;
+}
+
+const struct metric *metric_instead(enum metric_id wanted, unsigned possible) {
+    enum metric_id instead = table[wanted].instead;
+    if (possible >> instead & 1)
+        return &table[instead];
+    for (size_t i = 0; i < METRIC_COUNT; i++)
+        if (possible >> i & 1)
+            return &table[i];
+    return NULL;
+}
+
+const char *metric_names(unsigned bits, char *text, size_t cap) {
+    size_t used = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < METRIC_COUNT && used < cap; i++)
+        if (bits >> i & 1)
+            used +=
+                (size_t)snprintf(text + used, cap - used, "%s%s", used ? ", " : "", table[i].name);
+    return text;
 }
 
 /* log10 from -12 to 3; the first bin holds what is smaller, the last what is larger. */
@@ -87,6 +114,18 @@ static double log_sum_exp(const real *scores, uint64_t count) {
     return largest + log(sum);
 }
 
+/* Of what went through a softmax. */
+static double log_probability(real p) {
+    return log(p == 0 ? 0x1p-149 : (double)p);
+}
+
+static int not_finite(const char *what, uint64_t position, struct err *err) {
+    return err_set(err, ERR_NON_FINITE,
+                   "the %s at position %" PRIu64 " is no finite number: there is a NaN or an "
+                   "infinity among the scores",
+                   what, position);
+}
+
 static uint64_t largest_at(const real *scores, uint64_t count) {
     uint64_t at = 0;
     for (uint64_t i = 1; i < count; i++)
@@ -126,8 +165,11 @@ int metrics_add_labels(struct metrics *metrics, const struct array *scores, bool
                            "the label at position %" PRIu64 " is %" PRId64
                            ", outside of [0, %" PRIu64 ")",
                            p, label, classes);
-        double score = (double)row[label];
-        metrics->log_likelihood += probabilities ? log(score) : score - log_sum_exp(row, classes);
+        double likelihood = probabilities ? log_probability(row[label])
+                                          : (double)row[label] - log_sum_exp(row, classes);
+        if (!isfinite(likelihood))
+            return not_finite("log-likelihood of the label", p, err);
+        metrics->log_likelihood += likelihood;
         metrics->scored++;
         metrics->correct += largest_at(row, classes) == (uint64_t)label;
         unsigned above = 0;
@@ -160,19 +202,48 @@ int metrics_add_scores(struct metrics *metrics, const struct array *scores,
         double o_sum = probabilities ? 0 : log_sum_exp(o, classes);
         double kl = 0;
         for (uint64_t c = 0; c < classes; c++) {
-            double log_o = probabilities ? log((double)o[c]) : (double)o[c] - o_sum;
-            double log_q = probabilities ? log((double)q[c]) : (double)q[c] - q_sum;
-            double probability = exp(log_o);
-            if (probability > 0)
+            double log_o = probabilities ? log_probability(o[c]) : (double)o[c] - o_sum;
+            double log_q = probabilities ? log_probability(q[c]) : (double)q[c] - q_sum;
+            double probability = probabilities ? (double)o[c] : exp(log_o);
+            if (probability != 0) /* a NaN goes in */
                 kl += probability * (log_o - log_q);
         }
-        kl = kl < 0 ? 0 : kl; /* rounding; NaN stays */
+        if (!isfinite(kl))
+            return not_finite("divergence", p, err);
+        kl = kl < 0 ? 0 : kl; /* rounding */
         metrics->kl += kl;
         metrics->kl_max = kl > metrics->kl_max ? kl : metrics->kl_max;
         metrics->bins[bin_of(kl)]++;
         metrics->compared++;
         metrics->agreed += largest_at(q, classes) == largest_at(o, classes);
     }
+    return 0;
+}
+
+/* One sample's output against its reference; -1: their difference is no finite number. */
+static int add_sample(struct metrics *metrics, const real *x, const real *y, uint64_t count) {
+    double xx = 0, yy = 0, xy = 0, ee = 0;
+    double min = metrics->reference_min, max = metrics->reference_max;
+    uint64_t left_out = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        double u = (double)x[i], v = (double)y[i];
+        if (isinf(u) && u == v) {
+            left_out++;
+            continue;
+        }
+        xx += u * u, yy += v * v, xy += u * v, ee += (u - v) * (u - v);
+        min = u < min ? u : min;
+        max = u > max ? u : max;
+    }
+    if (!isfinite(ee))
+        return -1;
+    metrics->reference_min = min;
+    metrics->reference_max = max;
+    metrics->squared_error += ee;
+    metrics->squared_reference += xx;
+    metrics->cosine += xx == 0 && yy == 0 ? 1 : xx == 0 || yy == 0 ? 0 : xy / sqrt(xx * yy);
+    metrics->samples++;
+    metrics->elements += count - left_out;
     return 0;
 }
 
@@ -187,18 +258,11 @@ int metrics_add_values(struct metrics *metrics, const struct array *output,
     uint64_t each = samples ? output->elements / samples : 0;
     for (uint64_t s = 0; s < samples && each; s++) {
         const real *y = array_real(output) + s * each, *x = array_real(reference) + s * each;
-        double xx = 0, yy = 0, xy = 0, ee = 0;
-        for (uint64_t i = 0; i < each; i++) {
-            double u = (double)x[i], v = (double)y[i];
-            xx += u * u, yy += v * v, xy += u * v, ee += (u - v) * (u - v);
-            metrics->reference_min = u < metrics->reference_min ? u : metrics->reference_min;
-            metrics->reference_max = u > metrics->reference_max ? u : metrics->reference_max;
-        }
-        metrics->squared_error += ee;
-        metrics->squared_reference += xx;
-        metrics->cosine += xx == 0 && yy == 0 ? 1 : xx == 0 || yy == 0 ? 0 : xy / sqrt(xx * yy);
-        metrics->samples++;
-        metrics->elements += each;
+        if (add_sample(metrics, x, y, each) < 0)
+            return err_set(err, ERR_NON_FINITE,
+                           "sample %" PRIu64 " of the batch: a NaN, or an infinity where the "
+                           "reference has another number",
+                           s);
     }
     return 0;
 }
@@ -229,7 +293,7 @@ bool metrics_get(const struct metrics *metrics, enum metric_id id, struct metric
         ret->count = metrics->scored;
         break;
     case METRIC_PERPLEXITY:
-        ret->value = exp(-metrics->log_likelihood / scored);
+        ret->value = exp(fmin(-metrics->log_likelihood / scored, 709)); /* of a double */
         ret->count = metrics->scored;
         break;
     case METRIC_ACCURACY:

@@ -14,6 +14,10 @@
  * = 10 log10(range^2 / MSE) with range = max - min of the reference over the whole set; cosine the
  * mean over samples of the cosine between whole outputs; SQNR = 10 log10(sum x^2 / sum (x - y)^2).
  *
+ * A probability that a softmax rounded to 0 counts as the smallest f32, 2^-149: 103.28 nats. Equal
+ * infinities of output and reference (masked scores) are left out of the sums over elements. What
+ * else would make a metric NaN, or infinite where that means no good, is a failure, never a value.
+ *
  * Owns: its sums. Threads: one at a time.
  */
 #ifndef COMPRESS_EXEC_METRICS_H
@@ -47,12 +51,17 @@ struct metric {
     const char *name; /* "cross_entropy": the recipe's and the report's word */
     unsigned needs;
     bool higher_is_better;
-    const char *unit;     /* "nats", "dB", "" */
-    const char *protocol; /* one sentence */
+    const char *unit;       /* "nats", "dB", "" */
+    const char *protocol;   /* one sentence */
+    enum metric_id instead; /* says something alike from other data */
 };
 
 const struct metric *metric_at(size_t i); /* NULL past the end; in order of ids */
 const struct metric *metric_by_name(const char *name);
+/* Of those that can be had (bits 1 << metric_id), what to ask for instead; NULL: there are none. */
+const struct metric *metric_instead(enum metric_id wanted, unsigned possible);
+/* "kl, mse": the names of bits. Returns text. */
+const char *metric_names(unsigned bits, char *text, size_t cap);
 
 struct metrics;
 
@@ -61,7 +70,8 @@ void metrics_free(struct metrics *metrics);
 
 /* Scores [.., C] against labels [..] (i64 or i32; the same number of positions). Labels of
  * `ignore` are not scored. probabilities: the scores have been through a softmax.
- * ERR_BAD_FIELD: a label outside of [0, C), naming position and value; shapes that do not fit. */
+ * ERR_BAD_FIELD: a label outside of [0, C), naming position and value; shapes that do not fit.
+ * ERR_NON_FINITE (so do the next two): scores that are NaN, or infinite where they count. */
 int metrics_add_labels(struct metrics *metrics, const struct array *scores, bool probabilities,
                        const struct array *labels, int64_t ignore, struct err *err);
 /* Scores of the new model against those of the original, [.., C] both. */
@@ -79,7 +89,8 @@ struct metric_value {
     double median, p999, max;
 };
 
-/* False when nothing was added that it could be computed from. */
+/* False when nothing was added that it could be computed from. +inf only where that is perfect:
+ * PSNR and SQNR without any error; -inf only SQNR and PSNR of a reference without any content. */
 bool metrics_get(const struct metrics *metrics, enum metric_id id, struct metric_value *ret);
 
 #endif

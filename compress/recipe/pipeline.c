@@ -1,4 +1,4 @@
-/* Write, verify, report: three steps over one plan. */
+/* Write, verify, report: three steps over one plan, and what data add to them. */
 #include "compress/recipe/pipeline.h"
 
 #include "compress/base/limits.h"
@@ -22,8 +22,9 @@ struct run {
     struct emit_result emitted;
     struct verify_result verified;
     struct report *report;
-    unsigned first;  /* stage after calibration: 0 without */
-    unsigned stages; /* of the progress: calibrate, write, verify, and two evaluations */
+    bool calibrates;
+    unsigned stage;  /* of the progress: the one that comes next */
+    unsigned stages; /* check, baseline, calibrate, write, verify, evaluate: those there are */
 };
 
 static double now_seconds(void) {
@@ -55,7 +56,80 @@ static void add_stage(struct run *r, const char *name, double since, uint64_t pe
     };
 }
 
-/* ---- calibration ---- */
+static struct progress_state next_stage(struct run *r, const char *name) {
+    return (struct progress_state){.stage = name, .stage_index = r->stage++, .stages = r->stages};
+}
+
+/* ---- before anything is written ---- */
+
+/* Inputs alone: no label is looked at for ranges. */
+static struct evaluate_options calibration_options(const struct run *r) {
+    const struct recipe_data *data = &r->plan->recipe->calibration;
+    return (struct evaluate_options){.samples = data->samples,
+                                     .batch = data->batch,
+                                     .window = data->window,
+                                     .seed = r->plan->recipe->seed,
+                                     .inputs_only = true};
+}
+
+static int check_set(struct run *r, const struct model *source, const struct dataset *set,
+                     struct evaluate_options options, const struct progress_state *at,
+                     uint64_t *most, struct err *err) {
+    uint64_t bytes = 0;
+    options.team = r->env->team;
+    options.progress = r->env->progress;
+    options.at = *at;
+    if (evaluate_check(source, set, &options, &bytes, err) < 0)
+        return -1;
+    *most = bytes > *most ? bytes : *most;
+    return 0;
+}
+
+/* Whatever is wrong with the data is better known now than after hours. */
+static int check_data(struct run *r, const struct model *source, struct err *err) {
+    double since = now_seconds();
+    uint64_t most = 0, predicted = 0;
+    const struct plan *plan = r->plan;
+    struct progress_state at = next_stage(r, "check");
+    progress_logf(r->env->progress, "info", "check: reading the data");
+    if (plan->evaluation) {
+        if (check_set(r, source, plan->evaluation, plan_evaluate_options(plan, source), &at, &most,
+                      err) < 0)
+            return err_context(err, "check of the evaluation set");
+        predicted = plan->evaluate_bytes;
+    }
+    if (r->calibrates) {
+        if (check_set(r, source, plan->calibration, calibration_options(r), &at, &most, err) < 0)
+            return err_context(err, "check of the calibration set");
+        predicted = plan->calibrate_bytes > predicted ? plan->calibrate_bytes : predicted;
+    }
+    add_stage(r, "check", since, most, predicted);
+    return 0;
+}
+
+static int measure(struct run *r, const char *stage, const struct model *model,
+                   const struct model *original, struct evaluation **ret, struct err *err) {
+    struct evaluate_options options = plan_evaluate_options(r->plan, original);
+    options.where_possible = original == NULL; /* comparisons are the artifact's */
+    options.team = r->env->team;
+    options.progress = r->env->progress;
+    options.at = next_stage(r, stage);
+    return evaluate_run(model, r->plan->evaluation, &options, ret, err);
+}
+
+static uint64_t evaluation_bytes(const struct evaluation *e) {
+    return e->workspace_bytes + e->weight_bytes;
+}
+
+static int baseline(struct run *r, const struct model *source, struct err *err) {
+    double since = now_seconds();
+    progress_logf(r->env->progress, "info", "baseline: the original on %" PRIu64 " samples",
+                  dataset_samples(r->plan->evaluation));
+    if (measure(r, "baseline", source, NULL, &r->report->before, err) < 0)
+        return err_context(err, "baseline");
+    add_stage(r, "baseline", since, evaluation_bytes(r->report->before), r->plan->evaluate_bytes);
+    return 0;
+}
 
 static int fill_calibration_files(struct run *r, struct err *err) {
     struct report *report = r->report;
@@ -78,37 +152,48 @@ static int fill_calibration_files(struct run *r, struct err *err) {
     return 0;
 }
 
-/* The source is opened anew: the plan's graph is that of the artifact. */
-static int calibrate(struct run *r, struct err *err) {
+static int calibrate(struct run *r, const struct model *source, struct err *err) {
     double since = now_seconds();
     struct plan *plan = r->plan;
     struct report *report = r->report;
-    struct model *source = NULL;
     struct calibrate_options options = plan_calibrate_options(plan);
     options.team = r->env->team;
     options.progress = r->env->progress;
-    options.at = (struct progress_state){.stage = "calibrate", .stages = r->stages};
+    options.at = next_stage(r, "calibrate");
     progress_logf(r->env->progress, "info", "calibrate: ranges of %zu values by %s",
                   plan->model->ranges->range_count, calibrate_method_name(options.method));
-    int result = format_open(plan->model->resolver, &source, err);
-    if (result == 0)
-        result = calibrate_run(source, plan->model, plan->calibration, &options, report->arena,
-                               &report->calibration, err);
-    uint64_t held = report->calibration.memory_bytes + dataset_memory_bytes(plan->calibration) +
-                    (source ? arena_used_bytes(source->arena) : 0);
-    model_free(source);
-    if (result < 0 || fill_calibration_files(r, err) < 0)
+    if (calibrate_run(source, plan->model, plan->calibration, &options, report->arena,
+                      &report->calibration, err) < 0 ||
+        fill_calibration_files(r, err) < 0)
         return err_context(err, "calibrate");
     const char *set =
         r->env->calibration_name ? r->env->calibration_name : plan->recipe->calibration.dataset;
     report->calibration_name = set ? arena_strdup(report->arena, set) : NULL;
     report->calibration_method = options.method;
     report->calibrated = true;
+    uint64_t held = report->calibration.memory_bytes + dataset_memory_bytes(plan->calibration) +
+                    arena_used_bytes(source->arena);
     add_stage(r, "calibrate", since, held, plan->calibrate_bytes);
     dataset_free(plan->calibration); /* what it keeps in memory is not needed any more */
     plan->calibration = NULL;
     return 0;
 }
+
+/* The source is opened anew: the plan's graph is that of the artifact. */
+static int prepare(struct run *r, struct err *err) {
+    struct model *source = NULL;
+    if (!r->plan->evaluation && !r->calibrates)
+        return 0;
+    int result = format_open(r->plan->model->resolver, &source, err);
+    if (result == 0 &&
+        (check_data(r, source, err) < 0 || (r->plan->evaluation && baseline(r, source, err) < 0) ||
+         (r->calibrates && calibrate(r, source, err) < 0)))
+        result = -1;
+    model_free(source);
+    return result;
+}
+
+/* ---- write, verify ---- */
 
 static int emit(struct run *r, struct err *err) {
     double since = now_seconds();
@@ -116,7 +201,7 @@ static int emit(struct run *r, struct err *err) {
     struct emit_env env = {
         .team = r->env->team,
         .progress = r->env->progress,
-        .at = {.stage = name, .stage_index = r->first, .stages = r->stages},
+        .at = next_stage(r, name),
     };
     progress_logf(r->env->progress, "info", "%s: %" PRIu64 " bytes in, %" PRIu64 " bytes out", name,
                   r->plan->bytes_in, r->plan->bytes_out);
@@ -142,7 +227,7 @@ static int verify(struct run *r, struct err *err) {
     struct verify_env env = {
         .team = r->env->team,
         .progress = r->env->progress,
-        .at = {.stage = "verify", .stage_index = r->first + 1, .stages = r->stages},
+        .at = next_stage(r, "verify"),
     };
     progress_logf(r->env->progress, "info", "verify: reading the artifact back");
     if (verify_run(r->plan->model, r->outputs, files, layout->count, overflows, &env, r->arena,
@@ -152,37 +237,19 @@ static int verify(struct run *r, struct err *err) {
     return 0;
 }
 
-/* ---- evaluation ---- */
+/* ---- the artifact against the original ---- */
 
-static int measure(struct run *r, const struct model *model, const struct model *original,
-                   unsigned stage_index, struct evaluation **ret, struct err *err) {
-    struct evaluate_options options = plan_evaluate_options(r->plan, original);
-    options.where_possible = original == NULL; /* comparisons are the artifact's */
-    options.team = r->env->team;
-    options.progress = r->env->progress;
-    options.at = (struct progress_state){
-        .stage = "evaluate", .stage_index = r->first + stage_index, .stages = r->stages};
-    return evaluate_run(model, r->plan->evaluation, &options, ret, err);
-}
-
-static uint64_t evaluation_bytes(const struct evaluation *e) {
-    return e->workspace_bytes + e->weight_bytes;
-}
-
-/* The source is opened anew: passes may have changed the plan's graph. */
 static int evaluate(struct run *r, struct err *err) {
     double since = now_seconds();
     struct model *source = NULL, *artifact = NULL;
     struct resolver *files = NULL;
     int result = -1;
-    progress_logf(r->env->progress, "info",
-                  "evaluate: original and artifact on %" PRIu64 " samples",
+    progress_logf(r->env->progress, "info", "evaluate: the artifact on %" PRIu64 " samples",
                   dataset_samples(r->plan->evaluation));
     if (format_open(r->plan->model->resolver, &source, err) == 0 &&
-        measure(r, source, NULL, 2, &r->report->before, err) == 0 &&
         r->outputs->ops->reopen(r->outputs, &files, err) == 0 &&
         format_open(files, &artifact, err) == 0 &&
-        measure(r, artifact, source, 3, &r->report->after, err) == 0)
+        measure(r, "evaluate", artifact, source, &r->report->after, err) == 0)
         result = 0;
     if (result == 0)
         add_stage(r, "evaluate", since,
@@ -359,15 +426,15 @@ int pipeline_run(struct plan *plan, struct outputs *outputs, const struct pipeli
         .env = env,
         .arena = arena_new(LIMIT_MODEL_ARENA_BYTES),
         .report = report_new(),
-        .first = plan->calibration != NULL,
-        .stages = (plan->evaluation ? 4 : 2) + (plan->calibration != NULL),
+        .calibrates = plan->calibration != NULL,
     };
+    r.stages = 2 + (plan->evaluation || r.calibrates) + (plan->evaluation ? 2 : 0) + r.calibrates;
     int result = -1;
     if (!r.arena || !r.report) {
         err_set(err, ERR_NO_MEMORY, "no memory to start");
         goto out;
     }
-    if ((plan->calibration && calibrate(&r, err) < 0) || emit(&r, err) < 0)
+    if (prepare(&r, err) < 0 || emit(&r, err) < 0)
         goto out;
     if (env->before_verify)
         env->before_verify(env->before_verify_self);

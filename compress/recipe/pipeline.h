@@ -1,16 +1,23 @@
 /*
  * The single entry to the work: run a plan, verify what was written, report.
  *
- *   plan → calibrate (when activations have static ranges) → emit (stream tensors through their
- *   codecs into sinks) → reopen → verify → evaluate the original, then the artifact against it
- *   (when there is a set for it) → report
+ *   plan → emit (stream tensors through their codecs into sinks) → reopen → verify → report
+ *
+ * With data there is more around that. What can be found wrong with it is found before anything is
+ * written: *check* reads the sets to their end without running the model, *baseline* measures the
+ * original, *calibrate* runs it for ranges. The artifact is measured against the original at the
+ * end:
+ *
+ *   check → baseline → calibrate → emit → verify → evaluate
+ *
+ * A stage that a job has no use for is left out.
  *
  * Memory: at most plan->peak_bytes, the plan included. Cancelled between tiles (within a second).
  * On failure nothing is promised about what the outputs hold; the caller discards them. Same input,
  * recipe and seed give the same artifact bytes, whatever the threads.
  *
- * Expected failures: ERR_NON_FINITE, ERR_VERIFY, ERR_CANCELLED, ERR_NO_SPACE, ERR_IO,
- * ERR_NO_MEMORY.
+ * Expected failures: ERR_BAD_DATASET, ERR_NON_FINITE, ERR_VERIFY, ERR_CANCELLED, ERR_NO_SPACE,
+ * ERR_IO, ERR_NO_MEMORY.
  */
 #ifndef COMPRESS_RECIPE_PIPELINE_H
 #define COMPRESS_RECIPE_PIPELINE_H

@@ -171,6 +171,23 @@ struct evaluate_options plan_evaluate_options(const struct plan *plan,
     };
 }
 
+/* Metrics that were asked for and that these data and this model cannot give. */
+static void check_metrics(struct plan *plan, unsigned possible, struct violations *list) {
+    const struct recipe_data *data = &plan->measures;
+    for (size_t id = 0; id < METRIC_COUNT; id++) {
+        struct err why = ERR_INIT;
+        if (!(data->metrics >> id & 1) || possible >> id & 1)
+            continue;
+        evaluate_refuse((enum metric_id)id, possible, true, &why);
+        err_at_pointer(&why, "%s/metrics/%u", data->pointer, data->metric_places[id]);
+        violations_add_err(list, &why);
+    }
+    if (dataset_find(plan->evaluation, "label") != SIZE_MAX && !(possible >> METRIC_ACCURACY & 1))
+        violations_add(&plan->warnings, ERR_MISFIT, "",
+                       "the labels of the set score nothing: the model has no output of scores "
+                       "that fits them");
+}
+
 static int open_evaluation(struct plan *plan, struct resolver *files, struct violations *list,
                            struct err *err) {
     bool asked = plan->recipe->evaluation.given;
@@ -195,8 +212,11 @@ static int open_evaluation(struct plan *plan, struct resolver *files, struct vio
     if (dataset_open(files, &plan->evaluation, err) < 0)
         return err_at_pointer(err, "%s", data_pointer ? data_pointer : "/dataset");
     struct evaluate_options options = plan_evaluate_options(plan, plan->model);
-    if (evaluate_predict(plan->model, plan->evaluation, &options, &plan->evaluate_bytes, err) < 0)
+    struct evaluate_prediction prediction;
+    if (evaluate_predict(plan->model, plan->evaluation, &options, &prediction, err) < 0)
         return err_at_pointer(err, "%s", pointer);
+    plan->evaluate_bytes = prediction.bytes;
+    check_metrics(plan, prediction.possible, list);
     return 0;
 }
 
@@ -253,9 +273,16 @@ static int predict_calibration(struct plan *plan, unsigned threads, struct err *
     }
     if (!plan->calibration)
         return 0;
+    struct evaluate_options inputs = {.samples = options.samples,
+                                      .batch = options.batch,
+                                      .window = options.window,
+                                      .seed = options.seed,
+                                      .inputs_only = true};
+    struct evaluate_prediction glance;
     int result = format_open(plan->model->resolver, &source, err);
-    if (result == 0 && calibrate_predict(source, plan->model, plan->calibration, &options,
-                                         &plan->calibrate_bytes, err) < 0)
+    if (result == 0 && (calibrate_predict(source, plan->model, plan->calibration, &options,
+                                          &plan->calibrate_bytes, err) < 0 ||
+                        evaluate_predict(source, plan->calibration, &inputs, &glance, err) < 0))
         result = err_at_pointer(err, "%s", data->pointer);
     if (result == 0)
         plan->calibrate_bytes +=
@@ -277,20 +304,23 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
     plan->bytes_out = plan->layout.bytes;
     plan->ratio = plan->bytes_out ? (double)plan->bytes_in / (double)plan->bytes_out : 0;
     uint64_t results = RUN_BYTES + model->tensor_count * TENSOR_RESULT_BYTES;
-    plan->emit_bytes = headers + arena_used_bytes(plan->arena) + results + emit.memory_bytes;
+    /* What sets keep in memory: that of the evaluation from its check on, to the end. */
+    uint64_t kept = plan->evaluation ? dataset_memory_bytes(plan->evaluation) : 0;
+    plan->emit_bytes = headers + arena_used_bytes(plan->arena) + results + emit.memory_bytes + kept;
     plan->verify_bytes = headers + artifact_header_bytes(plan, headers) +
                          arena_used_bytes(plan->arena) + results +
-                         verify_memory_bytes(model, threads);
+                         verify_memory_bytes(model, threads) + kept;
     if (plan->evaluation) /* the source and the artifact are opened beside the plan's own model */
         plan->evaluate_bytes += headers + artifact_header_bytes(plan, headers) +
                                 artifact_header_bytes(plan, headers) +
-                                arena_used_bytes(plan->arena) + results;
+                                arena_used_bytes(plan->arena) + results + kept +
+                                (plan->calibration ? dataset_memory_bytes(plan->calibration) : 0);
     plan->peak_bytes =
         plan->emit_bytes > plan->verify_bytes ? plan->emit_bytes : plan->verify_bytes;
     if (plan->evaluate_bytes > plan->peak_bytes)
         plan->peak_bytes = plan->evaluate_bytes;
     if (plan->calibration)
-        plan->calibrate_bytes += headers + arena_used_bytes(plan->arena) + results;
+        plan->calibrate_bytes += headers + arena_used_bytes(plan->arena) + results + kept;
     if (plan->calibrate_bytes > plan->peak_bytes)
         plan->peak_bytes = plan->calibrate_bytes;
     plan->disk_bytes = plan->bytes_out;

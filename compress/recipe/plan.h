@@ -2,7 +2,8 @@
  * A plan: a recipe applied to a model's headers. Says exactly which bytes will come out, what
  * memory, disk and time it will take, and everything that does not fit – before any work.
  *
- * Under a second for a model of a thousand tensors; reads headers only. A plan owns the model it
+ * Under a second for a model of a thousand tensors; reads headers only, and of the data what
+ * batches_glance() looks at. A plan owns the model it
  * was made on (whose tensors now carry `wanted`), and the layout of the output. A plan is run once.
  */
 #ifndef COMPRESS_RECIPE_PLAN_H

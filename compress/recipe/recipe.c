@@ -151,6 +151,8 @@ static void parse_metrics(struct parsing *p, struct json_t *array, const char *p
         const char *name = json_text(json_array_at(array, i));
         const struct metric *metric = name ? metric_by_name(name) : NULL;
         if (metric) {
+            if (!(ret->metrics >> metric->id & 1))
+                ret->metric_places[metric->id] = (unsigned char)i;
             ret->metrics |= 1u << metric->id;
             continue;
         }

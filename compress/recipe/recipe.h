@@ -31,6 +31,7 @@
 #include "compress/base/arena.h"
 #include "compress/base/digest.h"
 #include "compress/base/violations.h"
+#include "compress/exec/metrics.h"
 #include "compress/passes/pass.h"
 
 struct json_t;
@@ -58,6 +59,7 @@ struct recipe_data {
     uint64_t batch;      /* 0: the graph's own, else 32 */
     uint64_t window;     /* token ids; 0: the graph's own, else 512 */
     unsigned metrics;    /* bits 1 << metric_id; 0: all that apply */
+    unsigned char metric_places[METRIC_COUNT]; /* where in the recipe's list each was asked for */
     unsigned latency_runs;
     int method; /* of calibration: enum calibrate_method */
 };

@@ -1,9 +1,29 @@
 /* Evaluations as JSON. See evaluation.h. */
 #include "compress/report/evaluation.h"
 
+#include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
-void evaluation_print_metric(enum metric_id id, const struct evaluation_metric *m,
+bool evaluation_is_exact(enum metric_id id, double value) {
+    return isinf(value) && value > 0 && metric_at(id)->higher_is_better;
+}
+
+static void print_metric_protocol(const struct evaluation *e, const struct metric *metric,
+                                  struct jbuf *b) {
+    char text[400];
+    int used = snprintf(text, sizeof text, "%s", metric->protocol);
+    if (e->window && metric->needs & METRIC_NEEDS_LABELS)
+        snprintf(text + used, sizeof text - (size_t)used,
+                 "; token ids in windows of %" PRIu64 ", stride %" PRIu64
+                 ", every token but the first of the text scored given those before it in its "
+                 "window",
+                 e->window, e->window);
+    jbuf_kv_string(b, "protocol", text);
+}
+
+void evaluation_print_metric(const struct evaluation *e, enum metric_id id,
+                             const struct evaluation_metric *m,
                              const struct evaluation_metric *before, struct jbuf *b) {
     const struct metric *metric = metric_at(id);
     jbuf_key(b, metric->name);
@@ -11,7 +31,7 @@ void evaluation_print_metric(enum metric_id id, const struct evaluation_metric *
     jbuf_kv_number(b, "value", m->value.value); /* infinite: null */
     if (before)
         jbuf_kv_number(b, "before", before->value.value);
-    if (isinf(m->value.value))
+    if (evaluation_is_exact(id, m->value.value))
         jbuf_kv_bool(b, "exact", true);
     jbuf_kv_uint(b, "count", m->value.count);
     if (m->value.has_quantiles) {
@@ -21,16 +41,17 @@ void evaluation_print_metric(enum metric_id id, const struct evaluation_metric *
     }
     jbuf_kv_string(b, "unit", metric->unit);
     jbuf_kv_bool(b, "higher_is_better", metric->higher_is_better);
-    jbuf_kv_string(b, "protocol", metric->protocol);
+    print_metric_protocol(e, metric, b);
     jbuf_object_end(b);
 }
 
-static void print_metrics(const struct evaluation_metric *metrics, struct jbuf *b) {
+static void print_metrics(const struct evaluation *e, const struct evaluation_metric *metrics,
+                          struct jbuf *b) {
     jbuf_key(b, "metrics");
     jbuf_object(b);
     for (size_t id = 0; id < METRIC_COUNT; id++)
         if (metrics[id].present)
-            evaluation_print_metric((enum metric_id)id, &metrics[id], NULL, b);
+            evaluation_print_metric(e, (enum metric_id)id, &metrics[id], NULL, b);
     jbuf_object_end(b);
 }
 
@@ -41,7 +62,7 @@ static void print_outputs(const struct evaluation *e, struct jbuf *b) {
         jbuf_object(b);
         jbuf_kv_string(b, "name", e->outputs[i].name);
         jbuf_kv_bool(b, "scores", e->outputs[i].scores);
-        print_metrics(e->outputs[i].metrics, b);
+        print_metrics(e, e->outputs[i].metrics, b);
         jbuf_object_end(b);
     }
     jbuf_array_end(b);
@@ -56,9 +77,10 @@ static void print_layers(const struct evaluation *e, struct jbuf *b) {
         jbuf_kv_string(b, "name", layer->name);
         jbuf_kv_string(b, "node", layer->node);
         jbuf_kv_string(b, "op_type", layer->op_type);
-        jbuf_kv_number(b, "sqnr_db", layer->sqnr_db);
-        jbuf_kv_bool(b, "exact", isinf(layer->sqnr_db));
-        jbuf_kv_number(b, "max_error", layer->max_error);
+        jbuf_kv_bool(b, "compared", layer->compared);
+        jbuf_kv_number(b, "sqnr_db", layer->compared ? layer->sqnr_db : (double)NAN);
+        jbuf_kv_bool(b, "exact", layer->compared && isinf(layer->sqnr_db) && layer->sqnr_db > 0);
+        jbuf_kv_number(b, "max_error", layer->compared ? layer->max_error : (double)NAN);
         jbuf_object_end(b);
     }
     jbuf_array_end(b);
@@ -71,8 +93,11 @@ static void print_protocol(const struct evaluation *e, struct jbuf *b) {
     jbuf_kv_uint(b, "samples", e->samples);
     jbuf_kv_uint(b, "left_out", e->left_out);
     jbuf_kv_uint(b, "batch", e->batch);
-    if (e->window)
+    if (e->window) {
         jbuf_kv_uint(b, "window", e->window);
+        jbuf_kv_uint(b, "stride", e->window);
+    }
+    jbuf_kv_string(b, "labels", e->labels);
     jbuf_kv_bool(b, "against_original", e->against_original);
     jbuf_object_end(b);
 }
@@ -96,7 +121,7 @@ static void print_latency(const struct evaluation *e, struct jbuf *b) {
 }
 
 void evaluation_print(const struct evaluation *e, struct jbuf *b) {
-    print_metrics(e->metrics, b);
+    print_metrics(e, e->metrics, b);
     print_outputs(e, b);
     print_layers(e, b);
     print_protocol(e, b);

@@ -6,7 +6,8 @@
  *   "metrics": {"accuracy": {"value": 0.98, "count": 1000, "unit": "", "higher_is_better": true,
  *                            "protocol": "fraction of ..."}, ...}
  *
- * Infinite values (no error at all) are null beside "exact": true. Threads: any.
+ * Values without any error (PSNR, SQNR) are null beside "exact": true; a layer that the two models
+ * do not share as floats of one shape is null beside "compared": false. Threads: any.
  */
 #ifndef COMPRESS_REPORT_EVALUATION_H
 #define COMPRESS_REPORT_EVALUATION_H
@@ -14,9 +15,13 @@
 #include "compress/base/jbuf.h"
 #include "compress/exec/evaluate.h"
 
-/* One member of "metrics"; before: the original's, or NULL. */
-void evaluation_print_metric(enum metric_id id, const struct evaluation_metric *metric,
+/* One member of "metrics"; before: the original's, or NULL. Of token ids, the protocol of what
+ * labels give says window and stride. */
+void evaluation_print_metric(const struct evaluation *evaluation, enum metric_id id,
+                             const struct evaluation_metric *metric,
                              const struct evaluation_metric *before, struct jbuf *out);
+/* Infinitely good: no error at all. */
+bool evaluation_is_exact(enum metric_id id, double value);
 void evaluation_print(const struct evaluation *evaluation, struct jbuf *out);
 /* {"metrics": {...}, ...}: malloc'd; NULL when out of memory. */
 char *evaluation_json(const struct evaluation *evaluation, size_t *ret_len);

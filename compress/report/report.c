@@ -134,7 +134,7 @@ static void print_metrics(const struct report *r, struct jbuf *b) {
     for (size_t id = 0; r->after && id < METRIC_COUNT; id++) {
         const struct evaluation_metric *before = &r->before->metrics[id];
         if (r->after->metrics[id].present)
-            evaluation_print_metric((enum metric_id)id, &r->after->metrics[id],
+            evaluation_print_metric(r->after, (enum metric_id)id, &r->after->metrics[id],
                                     before->present ? before : NULL, b);
     }
     jbuf_object_end(b);

@@ -1,4 +1,5 @@
 """Evaluation as a job: what is measured, on which version of which set, and what cannot be."""
+import struct
 import time
 
 import tiny
@@ -58,11 +59,12 @@ def measured(s):
     s.equal(e["dataset"], "wrong-2", "the set is named")
     s.equal((e["before"]["protocol"]["against_original"], e["after"]["protocol"]),
             (False, {"dataset_kind": "arrays", "samples": 8, "left_out": 0, "batch": 3,
-                     "against_original": True}), "and how it was used")
+                     "labels": "scored", "against_original": True}), "and how it was used")
     s.equal([(layer["name"], layer["exact"]) for layer in e["after"]["layers"]], [("y", True)],
             "layer by layer")
     s.equal(e["after"]["latency"]["runs"], 5, "timed")
-    s.equal([stage["name"] for stage in r["stages"]], ["copy", "verify", "evaluate"], "stages")
+    s.equal([stage["name"] for stage in r["stages"]], 
+            ["check", "baseline", "copy", "verify", "evaluate"], "stages")
     for stage in r["stages"]:
         s.check(stage["peak_bytes"] <= stage["predicted_bytes"],
                 f"{stage['name']} keeps to its prediction", stage)
@@ -131,20 +133,92 @@ def bad_data(s):
     s.equal(s.put("/v1/datasets/other", tiny.labelled(ROWS, labels(0), name="z")).status, 201,
             "of another name")
     s.equal(s.put("/v1/datasets/bad", tiny.labelled(ROWS, [0, 1, 2, 3, 0, 4, 2, 3])).status, 201,
-            "labels out of range are seen when they are read")
+            "labels are not looked at before there is a model")
     p = s.refused(s.put("/v1/datasets/empty", tiny.npz({"x": ("<f4", [0, 4], b"")})), 422,
                   "malformed-dataset", "an empty set")
     s.check("empty" in p["detail"], "is told", p)
-    done = s.wait(s.submit("net", on("bad", batch=4))["id"])
-    s.equal((done["state"], done["artifact"], done["summary"]), ("failed", None, None),
-            "a job with labels out of range fails")
-    text = done["problem"]["detail"]
-    s.check("is 4, outside of [0, 4)" in text and "evaluate" in text, "saying which", text)
+    for path in ("/v1/plan", "/v1/jobs"):
+        p = s.refused(s.post(path, {"model": "net", "recipe": on("bad", batch=4)}), 422,
+                      "malformed-dataset", f"{path}: labels out of range")
+        s.equal([(e["pointer"], e["tensor"]) for e in p["errors"]],
+                [("/recipe/evaluation", "label")], "are pointed at")
+        s.check('sample 5 of "label" holds 4, outside of 0 to 3: the classes of \'y\'' in p["detail"]
+                , "saying which", p)
     unlabelled = tiny.npz({"x": ("<f4", [1, 4], bytes(16))})
     s.equal(s.put("/v1/datasets/unlabelled", unlabelled).status, 201, "a set without labels")
-    done = s.wait(s.submit("net", on("unlabelled", metrics=["accuracy"]))["id"])
-    s.equal(done["state"], "failed", "has no accuracy")
-    s.check("accuracy needs labels" in done["problem"]["detail"], "saying why", done["problem"])
+    for path in ("/v1/plan", "/v1/jobs"):
+        recipe = on("unlabelled", metrics=["mse", "accuracy", "perplexity"])
+        p = s.refused(s.post(path, {"model": "net", "recipe": recipe}), 422, "recipe-does-not-fit",
+                      f"{path}: metrics that need labels")
+        s.equal([(e["pointer"], e["nearest"]) for e in p["errors"]],
+                [("/recipe/evaluation/metrics/2", "kl"),
+                 ("/recipe/evaluation/metrics/1", "top1_agreement")], "each is pointed at")
+        s.check("accuracy needs labels" in str(p) and
+                "measured here: kl, top1_agreement, mse, psnr, cosine, sqnr" in str(p),
+                "saying what there is", p)
+    misshapen = tiny.npz({"x": ("<f4", [1, 4], bytes(16)), "label": ("|u1", [1, 3], bytes(3))})
+    s.equal(s.put("/v1/datasets/misshapen", misshapen).status, 201, "labels of another shape")
+    warnings = s.post("/v1/plan", {"model": "net", "recipe": on("misshapen")}).json()["warnings"]
+    s.check("the labels of the set score nothing" in str(warnings), "are warned of", warnings)
+    s.staging_empties("nothing is left in staging")
+
+
+def found_before_work(s):
+    """What only reading all of it shows is found by the job before it measures or writes."""
+    nan = [list(row) for row in ROWS]
+    nan[6][1] = float("nan")
+    s.equal(s.put("/v1/datasets/nan", tiny.labelled(nan, labels(0))).status, 201, "a NaN in the set")
+    flipped = bytearray(tiny.labelled(ROWS, labels(0)))
+    flipped[flipped.find(struct.pack("<4f", *ROWS[0])) + 2] ^= 1
+    s.equal(s.put("/v1/datasets/flipped", bytes(flipped)).status, 201, "a flipped bit")
+    for name, words in (("nan", 'sample 6 of "x" holds a NaN'),
+                        ("flipped", 'entry "x.npy" is corrupt: its CRC-32 is')):
+        s.equal(s.post("/v1/plan", {"model": "net", "recipe": on(name)}).status, 200,
+                f"{name}: no plan reads that far")
+        done = s.wait(s.submit("net", on(name))["id"])
+        s.equal((done["state"], done["artifact"], done["summary"]), ("failed", None, None),
+                f"{name}: the job fails")
+        p = done["problem"]
+        s.check(words in p["detail"] and "check" in p["detail"], "saying what and where", p)
+        s.equal(p["type"], "/problems/malformed-dataset", "as a problem of the data")
+        log = s.get(f"/v1/jobs/{done['id']}/log").body.decode()
+        s.check("check: reading" in log and "copy" not in log and "baseline" not in log,
+                "before anything else was done", log)
+    endless = [list(row) for row in ROWS]
+    endless[6][1] = float("inf")
+    s.equal(s.put("/v1/datasets/inf", tiny.labelled(endless, labels(0))).status, 201,
+            "an infinity may be a mask")
+    done = s.wait(s.submit("net", on("inf"))["id"])
+    s.check("baseline: the model gives a NaN in output 'y' for sample 6 of the set" in
+            str(done["problem"]), "unless the model makes a NaN of it", done["problem"])
+    s.check("copy" not in s.get(f"/v1/jobs/{done['id']}/log").body.decode(), "nothing was written")
+    s.staging_empties("nothing is left in staging")
+
+
+def token_ids(s):
+    s.equal(s.put("/v1/models/lm?filename=lm.onnx", tiny.embedding_onnx(8, 3)).status, 201,
+            "a model of 8 tokens")
+    ids = [i % 8 for i in range(41)]
+    text = tiny.npy("<u2", [41], struct.pack("<41H", *ids))
+    s.equal(s.put("/v1/datasets/ids?filename=ids.npy", text).status, 201, "a text of 41")
+    done = s.wait(s.submit("lm", on("ids", window=8))["id"])
+    e = s.get(f"/v1/jobs/{done['id']}/report").json()["evaluation"]["after"]
+    s.equal((e["protocol"]["dataset_kind"], e["protocol"]["window"], e["protocol"]["stride"],
+             e["protocol"]["samples"], e["metrics"]["perplexity"]["count"]),
+            ("tokens", 8, 8, 5, 40), "windows one after the other, every token scored")
+    s.check("windows of 8, stride 8" in e["metrics"]["perplexity"]["protocol"] and
+            "windows" not in e["metrics"]["kl"]["protocol"], "perplexity says so", e["metrics"])
+    ids[17] = 8
+    text = tiny.npy("<u2", [41], struct.pack("<41H", *ids))
+    s.equal(s.put("/v1/datasets/oov?filename=oov.npy", text).status, 201, "one id too high")
+    for name, window, words in (
+            ("oov", 8, 'token 17 of "oov" is 8, outside of 0 to 7: the rows of \'wte\''),
+            ("ids", 64, "holds no window of 64 and the token after it")):
+        for path in ("/v1/plan", "/v1/jobs"):
+            r = s.post(path, {"model": "lm", "recipe": on(name, window=window)})
+            s.equal(r.status, 422, f"{path}: {words}")
+            s.check(words in r.json()["detail"], "is told", r.json())
+            s.equal([e["pointer"] for e in r.json()["errors"]], ["/recipe/evaluation"], "where")
     s.staging_empties("nothing is left in staging")
 
 
@@ -152,7 +226,7 @@ def until_evaluating(s, job):
     until = time.time() + 30
     while time.time() < until:
         progress = s.get(f"/v1/jobs/{job}", judged=False).json()["progress"]
-        if progress and progress["stage"] == "evaluate" and progress["metrics"]:
+        if progress and progress["stage"] == "baseline" and progress["metrics"]:
             return progress
         time.sleep(0.1)
     raise RuntimeError("it did not evaluate")
@@ -163,7 +237,7 @@ def met_in_the_middle(s):
     long = s.submit("net", on("long", batch=1, latency_runs=0))["id"]
     progress = until_evaluating(s, long)
     s.equal((progress["unit"], progress["total"], progress["stages"]),
-            ("samples", LONG_SAMPLES, 4), "progress counts samples")
+            ("samples", LONG_SAMPLES, 5), "progress counts samples")
     s.equal(progress["metrics"].get("accuracy"), 1, "with the metrics so far")
     s.check(0 < progress["done"] < LONG_SAMPLES, "on the way", progress)
     page = s.get(f"/v1/jobs/{long}/events", headers={"Accept": "application/json"}).json()["items"]
@@ -196,5 +270,5 @@ def met_in_the_middle(s):
     s.staging_empties("nothing is left in staging")
 
 
-main("evaluation", ["--jobs", "1"], upload, measured, compared, any_recipe, bad_data, by_name,
-     met_in_the_middle)
+main("evaluation", ["--jobs", "1"], upload, measured, compared, any_recipe, bad_data,
+     found_before_work, token_ids, by_name, met_in_the_middle)

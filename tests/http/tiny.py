@@ -132,9 +132,9 @@ def _field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
-def _value_info(name, *dims):
+def _value_info(name, *dims, dtype=1):
     shape = b"".join(_field(1, _field(1, d) if isinstance(d, int) else _field(2, d)) for d in dims)
-    return _field(1, name) + _field(2, _field(1, _field(1, 1) + _field(2, shape)))
+    return _field(1, name) + _field(2, _field(1, _field(1, dtype) + _field(2, shape)))
 
 
 def _weight(name, rows):
@@ -166,6 +166,17 @@ def mlp_onnx(first, second):
                  + _weight("w1", first) + _weight("w2", second)
                  + _field(11, _value_info("x", "batch", len(first)))
                  + _field(12, _value_info("y", "batch", len(second[0]))))
+
+
+def embedding_onnx(tokens, width):
+    """logits = wte[input_ids] wo as ONNX: input_ids i64[batch, seq]."""
+    wte = [[(7 * t + 3 * i) % 5 - 2 for i in range(width)] for t in range(tokens)]
+    wo = [[(4 * t + i) % 7 - 3 for t in range(tokens)] for i in range(width)]
+    return _onnx(_node("Gather", "embed", ["wte", "input_ids"], "e")
+                 + _node("MatMul", "head", ["e", "wo"], "logits") + _field(2, "lm")
+                 + _weight("wte", wte) + _weight("wo", wo)
+                 + _field(11, _value_info("input_ids", "batch", "seq", dtype=7))
+                 + _field(12, _value_info("logits", "batch", "seq", tokens)))
 
 
 def labelled(rows, labels, name="x"):

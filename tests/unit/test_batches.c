@@ -6,6 +6,7 @@
 #include "tests/support/memfiles.h"
 #include "tests/support/tinynpy.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -233,7 +234,7 @@ static void values_out_of_range(void **state) {
     add_npy(&j, "label.npy", "<i8", "(3,)", label, sizeof label);
     CHECK_OK(join(&j), &j.err);
     CHECK(batches_next(j.b, &count, &j.err) < 0);
-    CHECK_HOLDS(j.err.text, "sample 1 holds 70000");
+    CHECK_HOLDS(j.err.text, "sample 1 of \"ids\" holds 70000, outside of -32768 to 32767: i16");
     CHECK_TEXT(j.err.tensor, "ids");
     CHECK_FAILS(-1, &j.err, ERR_BAD_DATASET);
     j.graph->inputs[0]->type.dtype = DTYPE_I64;
@@ -243,9 +244,97 @@ static void values_out_of_range(void **state) {
     j.options.classes = 5;
     CHECK_OK(join(&j), &j.err);
     CHECK(batches_next(j.b, &count, &j.err) < 0);
-    CHECK_HOLDS(j.err.text, "sample 1 holds 5, which is no class");
+    CHECK_HOLDS(j.err.text, "sample 1 of \"label\" holds 5, outside of 0 to 4");
     CHECK_FAILS(-1, &j.err, ERR_BAD_DATASET);
     drop(&j);
+}
+
+/* Bounds that come from a graph, and looking for them without running it. */
+static void checked_beforehand(void **state) {
+    static uint8_t x[200000];
+    static int32_t label[100000];
+    struct joined j = {.options = {.batch = 64, .keep_partial = true}};
+    add_input(&j, "x", DTYPE_U8, DIMS(-1, 2));
+    label[99999] = 3;
+    add_npy(&j, "x.npy", "|u1", "(100000, 2)", x, sizeof x);
+    add_npy(&j, "label.npy", "<i4", "(100000,)", label, sizeof label);
+    CHECK_OK(join(&j), &j.err);
+    CHECK_OK(batches_glance(j.b, &j.err), &j.err);
+    batches_limit(j.b, 1, 0, 2, "three classes");
+    batches_limit(j.b, 1, 0, 9, "wider bounds change nothing");
+    CHECK(batches_glance(j.b, &j.err) < 0);
+    CHECK_TEXT(j.err.text, "sample 99999 of \"label\" holds 3, outside of 0 to 2: three classes");
+    CHECK_TEXT(j.err.tensor, "label");
+    CHECK_FAILS(-1, &j.err, ERR_BAD_DATASET);
+    struct progress_state at = {.stage = "check"};
+    CHECK_FAILS(batches_check(j.b, NULL, &at, &j.err), &j.err, ERR_BAD_DATASET);
+    CHECK_UINT(batches_state(j.b).position, 0); /* as if nothing had been read */
+
+    /* Of samples in another order the glance reads only what it can read at once. */
+    j.options.samples = 99999;
+    CHECK_OK(join(&j), &j.err);
+    batches_limit(j.b, 1, 0, 2, "three classes");
+    int glance = batches_glance(j.b, &j.err);
+    err_clear(&j.err);
+    CHECK_INT(batches_check(j.b, NULL, &at, &j.err), glance);
+    drop(&j);
+}
+
+/* What the tokens of a text may be does not bind what is made beside them. */
+static void tokens_have_bounds(void **state) {
+    static const uint16_t ids[11] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 1};
+    struct joined j = {.options = {.batch = 2, .window = 5}};
+    add_input(&j, "input_ids", DTYPE_I64, DIMS(-1, -2));
+    add_input(&j, "position_ids", DTYPE_I64, DIMS(-1, -2));
+    add_npy(&j, "text.npy", "<u2", "(11,)", ids, sizeof ids);
+    CHECK_OK(join(&j), &j.err);
+    batches_limit(j.b, 0, 0, 8, "the rows of 'wte'");
+    CHECK(batches_glance(j.b, &j.err) < 0);
+    CHECK_TEXT(j.err.text, "token 9 of \"text\" is 9, outside of 0 to 8: the rows of 'wte'");
+    err_clear(&j.err);
+    CHECK_OK(join(&j), &j.err);
+    batches_limit(j.b, 1, 0, 3, "the rows of 'wpe'");
+    struct progress_state at = {.stage = "check"};
+    CHECK(batches_check(j.b, NULL, &at, &j.err) < 0);
+    CHECK_TEXT(j.err.text, "sample 0 of \"position_ids\" holds 4, outside of 0 to 3: the rows of "
+                           "'wpe'");
+    drop(&j);
+}
+
+static void not_a_number_is_found(void **state) {
+    static float x[300], y[100];
+    static uint16_t half[100];
+    uint64_t count;
+    for (int what = 0; what < 4; what++) {
+        struct joined j = {.options = {.batch = 32, .keep_partial = true}};
+        add_input(&j, "x", DTYPE_F32, DIMS(-1, 3));
+        add_input(&j, "h", DTYPE_F32, DIMS(-1));
+        add_output(&j, "y", DTYPE_F32, DIMS(-1));
+        x[3 * 71 + 1] = what == 0 ? NAN : what == 1 ? INFINITY : 0;
+        half[40] = what == 2 ? 0x7e00 : 0;
+        y[9] = what == 3 ? -INFINITY : 0;
+        add_npy(&j, "x.npy", "<f4", "(100, 3)", x, sizeof x);
+        add_npy(&j, "h.npy", "<f2", "(100,)", half, sizeof half);
+        add_npy(&j, "y.npy", "<f4", "(100,)", y, sizeof y);
+        CHECK_OK(join(&j), &j.err);
+        struct progress_state at = {.stage = "check"};
+        int result = batches_check(j.b, NULL, &at, &j.err);
+        if (what == 1) { /* masks are made of infinities */
+            CHECK_OK(result, &j.err);
+        } else {
+            static const char *const says[] = {"sample 71 of \"x\" holds a NaN", "",
+                                               "sample 40 of \"h\" holds a NaN",
+                                               "sample 9 of \"y\" holds an infinity"};
+            CHECK(result < 0);
+            CHECK_TEXT(j.err.text, says[what]);
+            CHECK_FAILS(-1, &j.err, ERR_BAD_DATASET);
+            do
+                result = batches_next(j.b, &count, &j.err);
+            while (result == 0 && count);
+            CHECK_FAILS(result, &j.err, ERR_BAD_DATASET);
+        }
+        drop(&j);
+    }
 }
 
 /* Which samples an epoch gives, in order. */
@@ -348,7 +437,7 @@ static void windows_of_a_text(void **state) {
     CHECK_OK(join(&j), &j.err);
     uint64_t count;
     CHECK(batches_next(j.b, &count, &j.err) < 0);
-    CHECK_HOLDS(j.err.text, "token 2 is 52, which is no id");
+    CHECK_HOLDS(j.err.text, "token 2 of \"text\" is 52, outside of 0 to 51");
     drop(&j);
 }
 
@@ -385,6 +474,9 @@ int main(void) {
         cmocka_unit_test(a_fixed_batch_is_taken),
         cmocka_unit_test(what_does_not_fit_is_named),
         cmocka_unit_test(values_out_of_range),
+        cmocka_unit_test(checked_beforehand),
+        cmocka_unit_test(tokens_have_bounds),
+        cmocka_unit_test(not_a_number_is_found),
         cmocka_unit_test(splits_and_shuffles),
         cmocka_unit_test(resumes_where_it_was),
         cmocka_unit_test(windows_of_a_text),

@@ -1,13 +1,11 @@
 /* Datasets: every container, what their arrays must have in common, samples read anywhere. */
 #include "compress/exec/dataset.h"
 
-#include "compress/base/half.h"
 #include "tests/support/check.h"
 #include "tests/support/memfiles.h"
 #include "tests/support/tinynpy.h"
 #include "tests/support/tinyzip.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,7 +109,6 @@ static void several_files_are_one_set(void **state) {
     CHECK_UINT(dataset_samples(o.d), 4);
     CHECK(dataset_find(o.d, "label") != SIZE_MAX);
     CHECK_UINT(dataset_array(o.d, dataset_find(o.d, "y"))->rank, 3);
-    CHECK_OK(dataset_check_finite(o.d, NULL, &o.err), &o.err);
     drop(&o);
 }
 
@@ -166,35 +163,12 @@ static void what_arrays_must_have_in_common(void **state) {
     tinyzip_free(&z);
 }
 
-static void not_a_number_is_found(void **state) {
-    static float x[300000];
-    uint16_t half[3] = {0, 0x7c00, 0};
-    struct opened o = {0};
-    for (size_t i = 0; i < 300000; i++)
-        x[i] = (float)i;
-    x[3 * 90001 + 1] = NAN;
-    add_npy(&o, "x.npy", "<f4", "(100000, 3)", x, sizeof x);
-    CHECK_OK(open_it(&o), &o.err);
-    CHECK(dataset_check_finite(o.d, NULL, &o.err) < 0);
-    CHECK_HOLDS(o.err.text, "sample 90001");
-    CHECK_TEXT(o.err.tensor, "x");
-    CHECK_TEXT(o.err.file, "x.npy");
-    CHECK_FAILS(-1, &o.err, ERR_NON_FINITE);
-    drop(&o);
-    add_npy(&o, "h.npy", "<f2", "(3,)", half, sizeof half);
-    CHECK_OK(open_it(&o), &o.err);
-    CHECK(dataset_check_finite(o.d, NULL, &o.err) < 0);
-    CHECK_HOLDS(o.err.text, "sample 1 ");
-    drop(&o);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_arrays_of_an_npz),
         cmocka_unit_test(several_files_are_one_set),
         cmocka_unit_test(token_ids),
         cmocka_unit_test(what_arrays_must_have_in_common),
-        cmocka_unit_test(not_a_number_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

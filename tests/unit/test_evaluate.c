@@ -204,14 +204,31 @@ static void what_cannot_be_measured_is_named(void **state) {
     open_data(&wrong, bad);
     struct evaluate_options options = {.metrics = 1u << METRIC_KL};
     CHECK(evaluate_run(f.model, d.dataset, &options, &e, &err) < 0);
-    CHECK_TEXT(err.text, "kl needs an original to compare with");
+    CHECK_TEXT(err.text, "kl needs an original to compare with; what can be measured here: "
+                         "cross_entropy, perplexity, accuracy, top5");
+    CHECK_TEXT(err.nearest, "cross_entropy");
     CHECK_FAILS(-1, &err, ERR_MISFIT);
+    CHECK_FAILS(evaluate_check(f.model, d.dataset, &options, NULL, &err), &err, ERR_MISFIT);
     options.metrics = 1u << METRIC_PSNR;
     CHECK_FAILS(evaluate_run(f.model, d.dataset, &options, &e, &err), &err, ERR_MISFIT);
     options.metrics = 0;
     CHECK(evaluate_run(f.model, wrong.dataset, &options, &e, &err) < 0);
-    CHECK_HOLDS(err.text, "the label at position 2 is 3, outside of [0, 3)");
-    CHECK_FAILS(-1, &err, ERR_BAD_FIELD);
+    CHECK_TEXT(err.text, "sample 2 of \"label\" holds 3, outside of 0 to 2: the classes of 'y'");
+    CHECK_TEXT(err.tensor, "label");
+    CHECK_FAILS(-1, &err, ERR_BAD_DATASET);
+    CHECK_FAILS(evaluate_check(f.model, wrong.dataset, &options, NULL, &err), &err,
+                ERR_BAD_DATASET);
+    struct evaluate_prediction prediction;
+    CHECK_FAILS(evaluate_predict(f.model, wrong.dataset, &options, &prediction, &err), &err,
+                ERR_BAD_DATASET);
+    options.metrics = 1u << METRIC_PSNR; /* a prediction says what is possible, no more */
+    CHECK_OK(evaluate_predict(f.model, d.dataset, &options, &prediction, &err), &err);
+    CHECK_UINT(prediction.possible, 1u << METRIC_CROSS_ENTROPY | 1u << METRIC_PERPLEXITY |
+                                        1u << METRIC_ACCURACY | 1u << METRIC_TOP5);
+    options.original = f.model;
+    CHECK_OK(evaluate_predict(f.model, d.dataset, &options, &prediction, &err), &err);
+    CHECK_UINT(prediction.possible, (1u << METRIC_COUNT) - 1);
+    options = (struct evaluate_options){0};
     CHECK(evaluate_run(hungry.model, d.dataset, &options, &e, &err) < 0);
     CHECK_HOLDS(err.text, "z");
     CHECK_FAILS(-1, &err, ERR_MISFIT);

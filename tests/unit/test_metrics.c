@@ -107,6 +107,61 @@ static void values(void **state) {
     metrics_free(m);
 }
 
+/* A mask is equal infinities; anything else that is not finite is told, and nothing is NaN. */
+static void what_is_not_finite(void **state) {
+    struct err err = ERR_INIT;
+    const real inf = INFINITY;
+    real masked[] = {1, -inf, 2, -inf}, other[] = {1, -inf, 2, 5}, nan[] = {1, NAN, 2, 3};
+    int64_t ids[] = {0, 0};
+    struct array a = scores(masked, 2, 2), b = scores(other, 2, 2), n = scores(nan, 2, 2),
+                 l = {DTYPE_I64, 1, {2}, 2, ids};
+    struct metrics *m = metrics_new();
+    CHECK_OK(metrics_add_values(m, &a, &a, &err), &err);
+    CHECK_NUM(get(m, METRIC_MSE), 0, 0);
+    struct metric_value value;
+    CHECK(metrics_get(m, METRIC_MSE, &value));
+    CHECK_UINT(value.count, 2);
+    CHECK(metrics_add_values(m, &b, &a, &err) < 0);
+    CHECK_HOLDS(err.text, "sample 1 of the batch");
+    CHECK_FAILS(-1, &err, ERR_NON_FINITE);
+    CHECK_FAILS(metrics_add_values(m, &n, &a, &err), &err, ERR_NON_FINITE);
+
+    CHECK_OK(metrics_add_scores(m, &a, &a, false, &err), &err);
+    CHECK_NUM(get(m, METRIC_KL), 0, 0);
+    CHECK(metrics_add_scores(m, &a, &b, false, &err) < 0); /* what can be there cannot here */
+    CHECK_HOLDS(err.text, "position 1");
+    CHECK_FAILS(-1, &err, ERR_NON_FINITE);
+    CHECK_OK(metrics_add_labels(m, &a, false, &l, -100, &err), &err);
+    ids[1] = 1;
+    CHECK_FAILS(metrics_add_labels(m, &a, false, &l, -100, &err), &err, ERR_NON_FINITE);
+    CHECK_FAILS(metrics_add_labels(m, &n, false, &l, -100, &err), &err, ERR_NON_FINITE);
+    metrics_free(m);
+
+    /* A softmax rounds to 0 what is not impossible. */
+    real p[] = {1, 0}, q[] = {0.5, 0.5};
+    a = scores(p, 1, 2), b = scores(q, 1, 2);
+    l.dims[0] = l.elements = 1;
+    ids[0] = 1;
+    m = metrics_new();
+    CHECK_OK(metrics_add_labels(m, &a, true, &l, -100, &err), &err);
+    CHECK_NUM(get(m, METRIC_CROSS_ENTROPY), 149 * log(2), 1e-9);
+    CHECK_OK(metrics_add_scores(m, &a, &b, true, &err), &err);
+    CHECK_NUM(get(m, METRIC_KL), 0.5 * (log(0.5) - log(1)) + 0.5 * (log(0.5) + 149 * log(2)), 1e-9);
+    metrics_free(m);
+}
+
+static void another_is_named(void **state) {
+    char text[200];
+    unsigned possible = 1u << METRIC_KL | 1u << METRIC_TOP1_AGREEMENT | 1u << METRIC_PSNR;
+    CHECK_TEXT(metric_instead(METRIC_ACCURACY, possible)->name, "top1_agreement");
+    CHECK_TEXT(metric_instead(METRIC_PERPLEXITY, possible)->name, "kl");
+    CHECK_TEXT(metric_instead(METRIC_ACCURACY, 1u << METRIC_SQNR)->name, "sqnr");
+    CHECK(metric_instead(METRIC_ACCURACY, 0) == NULL);
+    CHECK_TEXT(metric_names(possible, text, sizeof text), "kl, top1_agreement, psnr");
+    CHECK_TEXT(metric_names(0, text, sizeof text), "");
+    CHECK_TEXT(metric_names(possible, text, 4), "kl,"); /* cut, not overrun */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_stand_at_their_ids),
@@ -114,6 +169,8 @@ int main(void) {
         cmocka_unit_test(fifth_and_sixth),
         cmocka_unit_test(divergence),
         cmocka_unit_test(values),
+        cmocka_unit_test(what_is_not_finite),
+        cmocka_unit_test(another_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
