@@ -72,7 +72,7 @@ def calibrated(s):
         s.equal((h["to"], len(h["counts"]), h["counts"][-1], sum(h["counts"]) + v["zeros"]),
                 (0.5, 64, 4, v["count"]), f"the histogram of {v['value']}")
     s.equal([stage["name"] for stage in r["stages"]],
-            ["calibrate", "quantize", "verify", "evaluate"], "stages")
+            ["check", "baseline", "calibrate", "quantize", "verify", "evaluate"], "stages")
     for stage in r["stages"]:
         s.check(0 < stage["peak_bytes"] <= stage["predicted_bytes"],
                 f"{stage['name']} keeps to its prediction", stage)
@@ -227,7 +227,7 @@ def met_in_the_middle(s):
     long = s.submit("net", static("long", samples=LONG_SAMPLES, batch=1))["id"]
     progress = until_calibrating(s, long)
     s.equal((progress["unit"], progress["total"], progress["stages"], progress["stage_index"]),
-            ("samples", LONG_SAMPLES, 3, 0), "progress counts samples")
+            ("samples", LONG_SAMPLES, 4, 1), "progress counts samples")
     s.check(0 < progress["done"] < LONG_SAMPLES, "on the way", progress)
     page = s.get(f"/v1/jobs/{long}/events", headers={"Accept": "application/json"}).json()["items"]
     s.check(any(e["type"] == "progress" and e["data"]["stage"] == "calibrate" for e in page),
