@@ -80,11 +80,12 @@ static bool is_constant(const struct value *value) {
     return value && (value->kind == VALUE_WEIGHT || value->kind == VALUE_CONSTANT);
 }
 
-static bool multiplies_constant(const struct value *value) {
+/* Also behind a few Identity, which ONNX Runtime takes out first. */
+static bool multiplies_constant(const struct value *value, unsigned identities) {
     for (size_t i = 0; i < value->use_count; i++) {
         const struct node *node = value->uses[i].node;
-        if (strcmp(node->op_type, "Identity") == 0 && node->out[0] &&
-            multiplies_constant(node->out[0]))
+        if (strcmp(node->op_type, "Identity") == 0 && node->out[0] && identities > 0 &&
+            multiplies_constant(node->out[0], identities - 1))
             return true;
         if (strcmp(node->op_type, "MatMul") == 0 && is_constant(node->in[!value->uses[i].slot]))
             return true;
@@ -95,10 +96,12 @@ static bool multiplies_constant(const struct value *value) {
 /* The first axis becomes the last but one, all but the last move up, and a MatMul by a constant
  * follows: see the header. */
 static bool is_moved_batch(const struct node *node) {
+    enum { IDENTITIES = 4 };
     const int64_t *perm;
     size_t count;
     return strcmp(node->op_type, "Transpose") == 0 && node_ints(node, "perm", &perm, &count) &&
-           count > 2 && perm[count - 2] == 0 && node->out[0] && multiplies_constant(node->out[0]);
+           count > 2 && perm[count - 2] == 0 && node->out[0] &&
+           multiplies_constant(node->out[0], IDENTITIES);
 }
 
 static bool can_be_half(const struct node *node) {
