@@ -336,16 +336,33 @@ static int add_up(struct plan *plan, const struct plan_limits *limits, struct vi
     return 0;
 }
 
+/* Of the plan's graph as it is now, alone. 0: it cannot be run, and the evaluation will say why. */
+static uint64_t predict_run(const struct plan *plan) {
+    struct evaluate_options options = plan_evaluate_options(plan, NULL);
+    struct evaluate_prediction prediction;
+    options.inputs_only = true;
+    if (!plan->evaluation ||
+        evaluate_predict(plan->model, plan->evaluation, &options, &prediction, NULL) < 0)
+        return 0;
+    return prediction.bytes;
+}
+
+/* The prediction has counted the source twice; an artifact may take more, such as codes beside the
+ * floats that they stand for. */
 static int lay_out(struct plan *plan, const char *source_name, struct err *err) {
     struct output_facts facts = {
         .recipe_name = plan->recipe->name,
         .recipe_json = plan->recipe->json,
         .source_name = source_name,
     };
+    uint64_t source_bytes = predict_run(plan);
     layout_init(&plan->layout, plan->arena);
     if (plan->model->format->prepare &&
         plan->model->format->prepare(plan->model, &plan->warnings, err) < 0)
         return -1;
+    uint64_t artifact_bytes = predict_run(plan);
+    if (artifact_bytes > source_bytes)
+        plan->evaluate_bytes += artifact_bytes - source_bytes;
     return plan->model->format->lay_out(plan->model, &facts, &plan->layout, &plan->warnings, err);
 }
 

@@ -7,6 +7,8 @@
 #include "tests/support/tempdir.h"
 #include "tests/support/tinyjob.h"
 #include "tests/support/tinymodel.h"
+#include "tests/support/tinynpy.h"
+#include "tests/support/tinyonnx.h"
 
 #include <math.h>
 #include <stdatomic.h>
@@ -14,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct tempdir dir;
 
@@ -361,9 +364,64 @@ static void progress_goes_up_to_its_total(void **state) {
     }
 }
 
+/* ---- with a graph and a set ---- */
+
+enum { GRAPH_SAMPLES = 16, GRAPH_WIDTH = 1024 };
+
+/* Weights outweigh all else, so that one more copy of them shows. */
+static void write_net_and_set(void) {
+    static unsigned char x[GRAPH_SAMPLES * GRAPH_WIDTH];
+    struct bytebuf b = {0};
+    tinyonnx_lines(&b, 17,
+                   "input x f32[batch,1024]\nweight w f32[1024,2048]\nweight v f32[2048,1024]\n"
+                   "MatMul x w -> h\nRelu h -> r\nMatMul r v -> y\noutput y f32[batch,1024]");
+    tempdir_write(&dir, "net.onnx", b.at, b.len);
+    bytebuf_free(&b);
+    for (size_t i = 0; i < sizeof x; i++)
+        x[i] = (unsigned char)(i * 31 % 97);
+    b = (struct bytebuf){0};
+    tinynpy(&b, "|u1", "(16, 1024)", x, sizeof x);
+    tempdir_write(&dir, "x.npy", b.at, b.len);
+    bytebuf_free(&b);
+}
+
+/* Calibrated, measured: within what was promised, and the same with any number of threads. */
+static void graphs_are_measured(void **state) {
+    write_net_and_set();
+    for (size_t i = 0; preset_at(i); i++) {
+        if (!strstr(preset_at(i)->reads, "onnx"))
+            continue;
+        struct report *reports[2];
+        struct err err = ERR_INIT;
+        for (unsigned threads = 0; threads < 2; threads++) {
+            struct tinyjob job = {.in = tempdir_path(&dir, "net.onnx"),
+                                  .recipe = preset_at(i)->name,
+                                  .set = tempdir_path(&dir, "x.npy"),
+                                  .out = tempdir_path(&dir, "out.onnx"),
+                                  .threads = 2 * threads};
+            CHECK_OK(tinyjob_run(&job, NULL, &reports[threads], &err), &err);
+            CHECK_INT(unlink(job.out), 0);
+            const struct report *r = reports[threads];
+            bool calibrated = strstr(preset_at(i)->name, "static") != NULL;
+            CHECK_INT(r->calibrated, calibrated);
+            CHECK_UINT(r->stage_count, 5 + calibrated);
+            CHECK(r->after->metrics[METRIC_SQNR].present);
+            for (size_t k = 0; k < r->stage_count; k++)
+                if (r->stages[k].peak_bytes > r->stages[k].predicted_bytes)
+                    fail_msg("%s, %s: %llu of %llu predicted bytes", preset_at(i)->name,
+                             r->stages[k].name, (unsigned long long)r->stages[k].peak_bytes,
+                             (unsigned long long)r->stages[k].predicted_bytes);
+        }
+        check_same_files(reports[0], reports[1]);
+        report_free(reports[0]);
+        report_free(reports[1]);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_preset),
+        cmocka_unit_test(graphs_are_measured),
         cmocka_unit_test(float_presets_on_gguf),
         cmocka_unit_test(requantizing),
         cmocka_unit_test(nan_and_infinity_are_named),
