@@ -531,5 +531,6 @@ const struct ctl_verb ctl_compress = {
     .run = run,
     .more =
         "compressctl recipes lists the built-in recipes. OUT appears only when it is complete\n"
-        "and verified. --json prints one object per line: plan, progress ..., result or error.\n",
+        "and verified. --json prints one object per line: plan, progress ..., result or error.\n"
+        "Links to files are followed, wherever they lead; links to folders are refused.\n",
 };

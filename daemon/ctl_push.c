@@ -365,5 +365,6 @@ const struct ctl_verb ctl_push = {
     .min_args = 1,
     .max_args = 1,
     .run = run,
-    .more = "Files that the server has already are not sent again.\n",
+    .more = "Files that the server has already are not sent again.\n"
+            "Links to files are followed, wherever they lead; links to folders are refused.\n",
 };

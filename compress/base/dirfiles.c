@@ -118,6 +118,19 @@ static int by_path(const void *a, const void *b) {
 
 static int walk(struct dir_resolver *self, int dir_fd, const char *prefix, struct err *err);
 
+/* A download that was broken off leaves such in a cache. */
+static int broken_link(int dir_fd, const char *name, const char *path, int errno_value,
+                       struct err *err) {
+    char target[LIMIT_PATH_BYTES];
+    ssize_t len = readlinkat(dir_fd, name, target, sizeof target);
+    if (errno_value == ELOOP)
+        err_set(err, ERR_UNSUPPORTED, "%s is a link that leads in a circle", path);
+    else
+        err_set(err, ERR_NOT_FOUND, "%s is a link to what is not there: %.*s", path,
+                (int)(len > 0 ? len : 0), target);
+    return err_at_file(err, path, ERR_NO_OFFSET);
+}
+
 /* One entry of a folder; path is what it is called below the top. */
 static int visit(struct dir_resolver *self, int dir_fd, const char *name, const char *path,
                  struct err *err) {
@@ -129,7 +142,9 @@ static int visit(struct dir_resolver *self, int dir_fd, const char *name, const 
             err_set(err, ERR_UNSUPPORTED, "%s is a link; links are not followed here", path);
             return err_at_file(err, path, ERR_NO_OFFSET);
         }
-        if (fstatat(dir_fd, name, &st, 0) < 0)
+        if (fstatat(dir_fd, name, &st, 0) < 0 && (errno == ENOENT || errno == ELOOP))
+            return broken_link(dir_fd, name, path, errno, err);
+        if (S_ISLNK(st.st_mode)) /* nothing was found out */
             goto unreadable;
         if (S_ISDIR(st.st_mode)) {
             err_set(err, ERR_UNSUPPORTED, "%s is a link to a folder", path);

@@ -15,10 +15,14 @@
 
 /* A file (lone) or a folder. Hidden files and folders are left out; what is neither file nor folder
  * is refused by name, and so are links, unless follow_links says that the path was named by the
- * user of this machine: then a link to a file is read (a Hugging Face cache is made of them).
- * Expected failures: ERR_NOT_FOUND (no such path, or no file in the folder), ERR_UNSUPPORTED (a
- * link or irregular file), ERR_BAD_NAME (a path that path_ok() refuses), ERR_TOO_LARGE (more than
- * LIMIT_MODEL_FILES), ERR_IO. A file whose size changes between listing and opening: ERR_IO. */
+ * user of this machine: then a link to a file is read as that file, wherever it leads (a Hugging
+ * Face cache is made of links out of the folder). That gives nobody what they could not read
+ * themselves, but the file's bytes go where the model goes; a server opens nothing so. Links to
+ * folders are never followed.
+ * Expected failures: ERR_NOT_FOUND (no such path, no file in the folder, a link to nothing),
+ * ERR_UNSUPPORTED (a link, a circle of links, an irregular file), ERR_BAD_NAME (a path that
+ * path_ok() refuses), ERR_TOO_LARGE (more than LIMIT_MODEL_FILES), ERR_IO. A file whose size
+ * changes between listing and opening: ERR_IO. */
 int dirfiles_open(const char *path, bool follow_links, struct resolver **ret, struct err *err);
 
 /* The same over files that are known already: below dir_fd (not taken over), in any order, copied.

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,7 +130,30 @@ static void links(void **state) {
     open_fails("cache/snapshot", false, ERR_UNSUPPORTED, "is a link");
     unlink(tempdir_path(&dir, "cache/snapshot/folder"));
     CHECK_INT(symlink("nowhere", tempdir_path(&dir, "cache/snapshot/dangling")), 0);
-    open_fails("cache/snapshot", true, ERR_NOT_FOUND, "dangling");
+    open_fails("cache/snapshot", true, ERR_NOT_FOUND,
+               "dangling is a link to what is not there: nowhere");
+    unlink(tempdir_path(&dir, "cache/snapshot/dangling"));
+    CHECK_INT(symlink("there", tempdir_path(&dir, "cache/snapshot/here")), 0);
+    CHECK_INT(symlink("here", tempdir_path(&dir, "cache/snapshot/there")), 0);
+    open_fails("cache/snapshot", true, ERR_UNSUPPORTED, "here is a link that leads in a circle");
+    open_fails("cache/snapshot", false, ERR_UNSUPPORTED, "is a link; links are not followed");
+    unlink(tempdir_path(&dir, "cache/snapshot/here"));
+    unlink(tempdir_path(&dir, "cache/snapshot/there"));
+    CHECK_INT(symlink(".", tempdir_path(&dir, "cache/snapshot/self")), 0);
+    open_fails("cache/snapshot", true, ERR_UNSUPPORTED, "self is a link to a folder");
+    unlink(tempdir_path(&dir, "cache/snapshot/self"));
+
+    /* One that leads out of the folder is a file like any other: the user named the folder. */
+    CHECK_INT(symlink("/dev/null", tempdir_path(&dir, "cache/snapshot/device")), 0);
+    open_fails("cache/snapshot", true, ERR_UNSUPPORTED, "device is neither a file nor a folder");
+    unlink(tempdir_path(&dir, "cache/snapshot/device"));
+    put("elsewhere/notes", "from elsewhere");
+    char absolute[PATH_MAX];
+    snprintf(absolute, sizeof absolute, "%s", tempdir_path(&dir, "elsewhere/notes"));
+    CHECK_INT(symlink(absolute, tempdir_path(&dir, "cache/snapshot/notes")), 0);
+    resolver = open_ok("cache/snapshot", true);
+    check_content(resolver, "notes", "from elsewhere");
+    resolver_close(resolver);
 }
 
 /* Between listing and opening somebody puts a link in a file's or a folder's place. */
