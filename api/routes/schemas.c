@@ -60,7 +60,11 @@ static const struct schema table[] = {
     {"Tensor",
      "{'type':'object','required':['name','dtype','shape','bytes'],'properties':{'name':{'type':"
      "'string'},'component':{'type':'string'},'dtype':{'type':'string'},'shape':{'type':'array',"
-     "'items':" COUNT "},'bytes':" COUNT ",'role':{'type':'string'}}}"},
+     "'items':" COUNT "},'bytes':" COUNT ",'role':{'type':'string','description':'What it is for: "
+     "attn_qkv, attn_out, mlp, embed, head, "
+     "norm, conv, bias, other, and first or last; several with commas between. Of an ONNX model by "
+     "its graph, else by its name.'},'nodes':{'type':'array','items':{'type':'string'},"
+     "'description':'The first nodes of the graph that read it: what node:GLOB selects by.'}}}"},
     {"ModelItem",
      "{'type':'object','required':['name','version','created_at','lone','format','architecture',"
      "'parameters','bytes'],'properties':{'name':" NAME ",'version':" COUNT ",'created_at':" TIME

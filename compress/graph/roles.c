@@ -428,7 +428,8 @@ static int see(struct roles *r, struct scope *s, const struct node *node, const 
 
 static int add_reader(struct roles *r, const struct node *node, uint32_t tensor, struct err *err) {
     struct reader **first = &r->readers[tensor];
-    if (!node->name[0] || (*first && (*first)->node == node))
+    if (!node->name[0] || (*first && (*first)->node == node) ||
+        strnlen(node->name, LIMIT_TENSOR_NAME_BYTES + 1) > LIMIT_TENSOR_NAME_BYTES)
         return 0;
     struct reader *reader = ARENA_NEW(r->arena, struct reader);
     if (!reader)

@@ -26,7 +26,8 @@
  * A tensor may have several: a tied embedding is embed and head, a convolution in attention conv
  * and attn_qkv. Bodies of If, Loop and Scan are part of the graph around them.
  *
- * Beside the role every tensor gets the names of the nodes that read it (tensor->readers).
+ * Beside the role every tensor gets the names of the nodes that read it (tensor->readers), but none
+ * longer than a tensor's may be: a node may read thousands of tensors.
  *
  * Source of the patterns: what PyTorch's two exporters and ONNX Runtime's optimiser write.
  */

@@ -69,6 +69,13 @@ static void print_tensor(const struct tensor *t, struct jbuf *b) {
     jbuf_array_end(b);
     jbuf_kv_uint(b, "bytes", tensor_stored_bytes(t));
     jbuf_kv_string(b, "role", role_text(t->role, text, sizeof text));
+    if (t->reader_count) {
+        jbuf_key(b, "nodes");
+        jbuf_array(b);
+        for (size_t i = 0; i < t->reader_count && i < INSPECT_NODES_MAX; i++)
+            jbuf_string(b, t->readers[i]);
+        jbuf_array_end(b);
+    }
     jbuf_object_end(b);
 }
 

@@ -3,14 +3,16 @@
  * `compressctl inspect` prints.
  *
  * {format, architecture, parameters, dtypes: {bf16: bytes…}, bytes, quantization, facts, files,
- * tensors?:
- * [{name, dtype, shape, bytes, role}]}; macs only when known.
+ * tensors?: [{name, dtype, shape, bytes, role, nodes?}]}; macs only when known, nodes (the names of
+ * those that read the tensor: what `node:` selects by; the first few) only of a graph.
  */
 #ifndef COMPRESS_RECIPE_INSPECT_H
 #define COMPRESS_RECIPE_INSPECT_H
 
 #include "compress/exec/dataset.h"
 #include "compress/graph/model.h"
+
+#define INSPECT_NODES_MAX 4
 
 /* The number formats of a model's tensors. */
 struct inspect_format {

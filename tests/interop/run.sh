@@ -5,14 +5,14 @@
 #
 # TEST is the middle of a file's name: llama_cpp, smollm2, compressed_tensors,
 # safetensors, onnx, onnx_suite, onnx_models,
-# onnx_quant, train. The last line is "N passed, N failed" over all of them.
+# onnx_quant, onnx_roles, train. The last line is "N passed, N failed" over all of them.
 set -eu
 
 [ $# -ge 1 ] || { echo "usage: run.sh DIR [TEST...]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
 dir=$1
 shift
-[ $# -gt 0 ] || set -- llama_cpp smollm2 compressed_tensors safetensors onnx onnx_suite onnx_models onnx_quant train
+[ $# -gt 0 ] || set -- llama_cpp smollm2 compressed_tensors safetensors onnx onnx_suite onnx_models onnx_quant onnx_roles train
 
 passed=0
 failed=0

@@ -7,6 +7,7 @@
 #include "compress/formats/format.h"
 #include "tests/support/tempdir.h"
 #include "tests/support/tinymodel.h"
+#include "tests/support/tinyonnx.h"
 
 #include <stdlib.h>
 
@@ -64,9 +65,31 @@ static void both_containers(void **state) {
     tempdir_free(&dir);
 }
 
+/* A graph says what a weight is for, and who reads it. */
+static void a_graph(void **state) {
+    struct bytebuf bytes = {0};
+    struct tinyonnx t;
+    struct json_t *json;
+    struct err err = ERR_INIT;
+    size_t len;
+    tinyonnx_lines(&bytes, 17,
+                   "input x f32[2,4]\nweight val_7 f32[4,3]\nMatMul x val_7 -> y #fc/MatMul\n"
+                   "output y f32[2,3]");
+    CHECK_OK(tinyonnx_open(&t, &bytes, &err), &err);
+    char *text = inspect_json(t.model, true, &len);
+    CHECK_OK(jspec_parse(text, len, &json, &err), &err);
+    free(text);
+    const struct json_t *first = json_array_at(json_get(json, "tensors"), 0);
+    CHECK_TEXT(json_text(json_get(first, "role")), "head,first,last");
+    CHECK_TEXT(json_text(json_array_at(json_get(first, "nodes"), 0)), "fc/MatMul");
+    jspec_free(json);
+    tinyonnx_close(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_containers),
+        cmocka_unit_test(a_graph),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
