@@ -1,18 +1,21 @@
 /*
  * Minimal filtering over a batch of images. See winograd.h.
  *
- * Outputs are cut into tiles of 4x4; a *strip* is a row of tiles of one image, and strips of all
- * images are numbered one after the other. A *chunk* is as many strips as have their transforms in
- * the cache together; `cols` is its number of tiles. Of one group, with C input and M output
- * channels:
+ * Outputs are cut into squares of 4x4, numbered through all images row by row. A tile of the loop
+ * is a *block* of squares and a range of output channels; alone, and in the worker's own scratch,
+ * it makes, with C input channels:
  *
- *   u [36][M][C]      transformed weights
- *   v [36][C][cols]   transformed inputs      a worker takes channels, gathers the 36 inputs of
- *                                             every tile into planes, transforms them together
- *   p [36][M][cols]   p = u v, 36 products    a worker takes one of them, or rows of one
- *   y                                         a worker takes channels, transforms, lays tiles back
+ *   v [36][C][cols]   transformed inputs: of each channel the 36 inputs of every square are
+ *                     gathered into planes and transformed together
+ *   and for `sub` output channels at a time
+ *   u [36][sub][C]    transformed weights
+ *   p [36][sub][cols] = u v, 36 products
+ *   y                 p transformed, laid back
  *
- * so that each of the four steps is a loop over things that have nothing to do with each other.
+ * Tiles of one block make the same v, blocks the same u. That is cheaper than to share them: what
+ * one core has just written another reads more slowly than it computes it (measured: with u, v and
+ * p made by the whole team, step by step, two threads were no quicker than one). So are v
+ * and what is done with it small enough for the L2 cache.
  */
 #include "compress/graph/winograd.h"
 
@@ -25,30 +28,48 @@
 #include <string.h>
 
 enum {
-    LEAST_CHANNELS = 16,      /* fewer, and the transforms are more work than the products */
-    MOST_ACROSS = 512,        /* tiles of a strip */
-    CHUNK_ELEMENTS = 3 << 18, /* of v and p: 3 MiB, what two cores' L2 and a share of L3 hold */
-    LEAST_COLS = 48,          /* fewer, and BLAS packs more than it multiplies */
-    MOST_COLS = 512,
-    TILE_ELEMENTS = 1 << 14, /* of transforms: some 10 us */
-    TILE_MACS = 1 << 22,     /* of products */
-    ROW_UNIT = 8,            /* of BLAS's register block */
+    LEAST_CHANNELS = 16,  /* fewer, and the transforms are more work than the products */
+    V_ELEMENTS = 5 << 16, /* 1.25 MiB */
+    U_ELEMENTS = 1 << 19, /* 2 MiB: read once for each block */
+    LANES = 16,           /* squares that are transformed together, columns of BLAS's block */
+    ROW_UNIT = 8,         /* rows of BLAS's block */
+    MOST_ROW_BLOCKS = 8,
+    MORE_COL_BLOCKS = 8, /* beyond those that V_ELEMENTS asks for */
+    MOST_WORKERS = 4,
+};
+
+/* Cycles, measured on one core (Zen 5, OpenBLAS 0.3.21): of the transforms per 16 squares of a
+ * channel, of the copying around them per run of squares in a row, of weights per pair of channels;
+ * multiply-adds a cycle of products of n columns, which take as long as n + PRODUCT_MORE would at
+ * this rate; and those of the direct way. */
+enum {
+    SQUARES_COST = 300,
+    RUN_COST = 110,
+    WEIGHT_COST = 11,
+    PRODUCT_RATE = 32,
+    PRODUCT_MORE = 13,
+    DIRECT_RATE = 22,
 };
 
 struct filter {
     const struct convolve *c;
-    size_t across, down;                   /* tiles of an image */
-    size_t strips, chunk;                  /* of the batch, of a chunk */
-    size_t cols;                           /* tiles of a full chunk */
-    size_t u_step, v_step, p_step;         /* between the 36 */
-    size_t line;                           /* elements of a padded row */
+    size_t across, down, squares;          /* of a row, of a column, of all images */
+    size_t cols, col_blocks;               /* squares of a block */
+    size_t rows, row_blocks;               /* output channels of a tile */
+    size_t sub;                            /* of these at a time */
+    size_t q_step, u_step, v_step, p_step; /* between planes */
+    size_t line;                           /* outputs of a row of squares */
     size_t local;                          /* elements of a worker's scratch */
-    size_t w_rows, x_rows, y_rows, p_rows; /* of m, c, m, m: what a tile of each step takes */
-    /* now */
-    size_t group, strip0, strip_count, now_cols;
     const real *x, *w, *bias;
-    real *y, *u, *v, *p, *locals;
+    real *y, *scratch;
     bool add;
+};
+
+/* A tile at work. */
+struct block {
+    const struct filter *f;
+    size_t group, first, cols; /* squares */
+    real *line, *q, *u, *v, *p;
 };
 
 static size_t least(size_t a, size_t b) {
@@ -64,231 +85,237 @@ static size_t pieces(size_t len, size_t piece) {
     return len / piece + (len % piece != 0);
 }
 
-static size_t aligned(size_t elements) {
-    return (elements + 15) / 16 * 16;
+static size_t rounded(size_t n, size_t unit) {
+    return pieces(n, unit) * unit;
 }
 
 /* An odd number of cache lines, lest all 36 planes fall into the same few sets. */
 static size_t plane_step(size_t elements) {
-    return (aligned(elements) / 16 | 1) * 16;
+    return (pieces(elements, 16) | 1) * 16;
 }
 
-/* ---- what is worth it ---- */
+/* ---- how it is cut, and whether it pays ---- */
 
-bool winograd_pays(const struct convolve *c) {
-    size_t tiles_across = pieces(c->out[2], FILTERING_TILE);
-    size_t tiles = c->batch * pieces(c->out[1], FILTERING_TILE) * tiles_across;
-    if (c->kernel[0] != 1 || c->in[0] != 1 || c->out[0] != 1 || c->pad[0] != 0)
-        return false;
-    for (int d = 1; d < 3; d++)
-        if (c->kernel[d] != 3 || c->stride[d] != 1 || c->dilation[d] != 1 || c->pad[d] > 2)
-            return false;
-    if (least(c->in_channels, c->out_channels) < LEAST_CHANNELS || tiles_across > MOST_ACROSS)
-        return false;
-    /* Per pair of channels, in multiply-adds: the direct way; this way, with what transforming the
-     * weights costs (measured). */
-    size_t direct = FILTERING_KERNEL * c->batch * c->out[1] * c->out[2];
-    return direct > FILTERING_PLANES * tiles + 600;
+static uint64_t tile_cost(const struct filter *f, size_t rows, size_t cols) {
+    uint64_t in = f->c->in_channels, wide = rounded(cols, LANES);
+    uint64_t channel = wide / LANES * SQUARES_COST + (cols / f->across + 1) * RUN_COST;
+    return (in + rows) * channel + rows * in * WEIGHT_COST +
+           FILTERING_PLANES * rows * in * (wide + PRODUCT_MORE) / PRODUCT_RATE;
 }
 
-static struct filter filter_of(const struct convolve *c) {
+/* What one, two and four workers need together, the same number of tiles each. */
+static uint64_t time_of(uint64_t tiles, uint64_t one) {
+    uint64_t sum = 0;
+    for (unsigned workers = 1; workers <= MOST_WORKERS; workers *= 2)
+        sum += (tiles + workers - 1) / workers * one;
+    return sum;
+}
+
+/* Of the ways to cut, the quickest for few workers: the tiles must not depend on how many there
+ * are. Returns its time. */
+static uint64_t cut(struct filter *f) {
+    size_t in = f->c->in_channels, out = f->c->out_channels;
+    size_t most_cols = most(V_ELEMENTS / FILTERING_PLANES / in / LANES, 1) * LANES;
+    size_t few = pieces(f->squares, most_cols);
+    uint64_t best = UINT64_MAX;
+    for (size_t b = few; b < few + MORE_COL_BLOCKS && b <= f->squares; b++)
+        for (size_t r = 1; r <= MOST_ROW_BLOCKS; r++) {
+            size_t cols = pieces(f->squares, b);
+            size_t rows = least(rounded(pieces(out, r), ROW_UNIT), out);
+            uint64_t tiles = (uint64_t)f->c->groups * pieces(f->squares, cols) * pieces(out, rows);
+            uint64_t time = time_of(tiles, tile_cost(f, rows, cols));
+            if (time >= best)
+                continue;
+            best = time;
+            f->cols = cols;
+            f->rows = rows;
+        }
+    f->col_blocks = pieces(f->squares, f->cols);
+    f->row_blocks = pieces(out, f->rows);
+    return best;
+}
+
+static struct filter filter_of(const struct convolve *c, uint64_t *ret_time) {
     struct filter f = {.c = c};
-    size_t in = c->in_channels, out = c->out_channels;
     f.across = pieces(c->out[2], FILTERING_TILE);
     f.down = pieces(c->out[1], FILTERING_TILE);
-    f.strips = c->batch * f.down;
-    size_t cols = CHUNK_ELEMENTS / FILTERING_PLANES / (in + out);
-    cols = least(most(cols, LEAST_COLS), MOST_COLS);
-    f.chunk = most(cols / f.across, 1);
-    f.chunk = pieces(f.strips, pieces(f.strips, f.chunk));
-    f.cols = f.chunk * f.across;
-    f.u_step = plane_step(out * in);
-    f.v_step = plane_step(in * f.cols);
-    f.p_step = plane_step(out * f.cols);
-    f.line = aligned(f.across * FILTERING_TILE + FILTERING_SPAN);
-    f.local = most(f.line + FILTERING_PLANES * aligned(f.cols), FILTERING_KERNEL * aligned(in));
-    f.w_rows = least(pieces(TILE_ELEMENTS, in * FILTERING_KERNEL), out);
-    f.x_rows = least(pieces(TILE_ELEMENTS, f.cols * FILTERING_OUTPUTS), in);
-    f.y_rows = least(pieces(TILE_ELEMENTS, f.cols * FILTERING_OUTPUTS), out);
-    f.p_rows = pieces(most(TILE_MACS / (in * f.cols), 1), ROW_UNIT) * ROW_UNIT;
-    f.p_rows = pieces(out, pieces(out, f.p_rows));
+    f.squares = c->batch * f.down * f.across;
+    *ret_time = cut(&f);
+    f.sub = rounded(most(U_ELEMENTS / FILTERING_PLANES / c->in_channels, LANES), ROW_UNIT);
+    f.sub = least(f.rows, rounded(pieces(f.rows, pieces(f.rows, f.sub)), ROW_UNIT));
+    f.q_step = rounded(f.cols, LANES);
+    f.u_step = plane_step(f.sub * c->in_channels);
+    f.v_step = plane_step(c->in_channels * f.cols);
+    f.p_step = plane_step(f.sub * f.cols);
+    f.line = rounded(least(f.cols, f.across) * FILTERING_TILE, LANES);
+    f.local = f.line + FILTERING_PLANES * (f.q_step + f.u_step + f.v_step + f.p_step);
     return f;
 }
 
-uint64_t winograd_scratch(const struct convolve *c, unsigned threads) {
-    struct filter f = filter_of(c);
-    return ((uint64_t)FILTERING_PLANES * (f.u_step + f.v_step + f.p_step) +
-            (uint64_t)f.local * threads) *
-           sizeof(real);
+bool winograd_fits(const struct convolve *c) {
+    bool flat = c->kernel[0] == 1 && c->in[0] == 1 && c->out[0] == 1 && c->pad[0] == 0;
+    bool square = true;
+    for (int d = 1; d < 3; d++)
+        square = square && c->kernel[d] == 3 && c->stride[d] == 1 && c->dilation[d] == 1 &&
+                 c->pad[d] <= 2 && c->out[d] > 0;
+    return flat && square && c->batch > 0 && c->in_channels > 0 && c->out_channels > 0;
 }
 
-/* ---- u ---- */
+bool winograd_pays(const struct convolve *c) {
+    if (!winograd_fits(c) || least(c->in_channels, c->out_channels) < LEAST_CHANNELS)
+        return false;
+    uint64_t time, direct = convolve_macs(c) / DIRECT_RATE;
+    filter_of(c, &time);
+    return time + time / 8 < time_of(MOST_WORKERS, direct / MOST_WORKERS);
+}
 
-static int weight_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
-    const struct filter *f = ctx;
-    size_t in = f->c->in_channels, out = f->c->out_channels, ld = aligned(in);
-    real *taps = f->locals + worker * f->local;
-    for (size_t m = index * f->w_rows; m < least((index + 1) * f->w_rows, out); m++) {
-        const real *w = f->w + (f->group * out + m) * in * FILTERING_KERNEL;
-        for (size_t i = 0; i < in; i++)
-            for (size_t t = 0; t < FILTERING_KERNEL; t++)
-                taps[t * ld + i] = w[i * FILTERING_KERNEL + t];
-        filtering_weight(taps, ld, in, f->u + m * in, f->u_step);
-    }
-    return 0;
+uint64_t winograd_scratch(const struct convolve *c, unsigned threads) {
+    uint64_t time;
+    return (uint64_t)filter_of(c, &time).local * threads * sizeof(real);
 }
 
 /* ---- v ---- */
 
-/* A padded row of x, 4 n + 2 long, to the n tiles that see it: column j of tile t is element
- * 4 t + j. */
-static void deal_row(const real *restrict line, size_t n, real *restrict ret, size_t step) {
-    real *restrict a = ret, *restrict b = ret + step, *restrict c = ret + 2 * step,
-                   *restrict d = ret + 3 * step;
-    for (size_t t = 0; t < n; t++) {
-        a[t] = line[FILTERING_TILE * t];
-        b[t] = line[FILTERING_TILE * t + 1];
-        c[t] = line[FILTERING_TILE * t + 2];
-        d[t] = line[FILTERING_TILE * t + 3];
-    }
-    for (size_t j = 0; j < 2; j++) { /* what the next tile begins with */
-        real *to = ret + (FILTERING_TILE + j) * step;
-        memcpy(to, ret + j * step + 1, (n - 1) * sizeof *to);
-        to[n - 1] = line[FILTERING_TILE * n + j];
-    }
+/* Squares are taken as runs that lie in one row of them. */
+struct run {
+    size_t image, top, left; /* of its outputs */
+    size_t count;
+};
+
+static struct run run_at(const struct block *b, size_t at) {
+    const struct filter *f = b->f;
+    size_t square = b->first + at, column = square % f->across, row = square / f->across;
+    return (struct run){row / f->down, row % f->down * FILTERING_TILE, column * FILTERING_TILE,
+                        least(f->across - column, b->cols - at)};
 }
 
-/* Strip `strip` of channel i to 36 planes. The margins of `line` are zero. */
-static void gather_strip(const struct filter *f, size_t strip, size_t i, real *line, real *ret,
-                         size_t step) {
-    const struct convolve *c = f->c;
-    size_t n = strip / f->down, top = strip % f->down * FILTERING_TILE;
-    const real *x = f->x + ((n * c->groups + f->group) * c->in_channels + i) * c->in[1] * c->in[2];
-    size_t width = f->across * FILTERING_TILE + FILTERING_SPAN - FILTERING_TILE;
-    size_t inside = least(c->in[2], width - c->pad[2]);
-    for (size_t row = 0; row < FILTERING_SPAN; row++, ret += FILTERING_SPAN * step) {
-        size_t at = top + row;
-        if (at < c->pad[1] || at - c->pad[1] >= c->in[1]) {
-            for (size_t j = 0; j < FILTERING_SPAN; j++)
-                memset(ret + j * step, 0, f->across * sizeof *ret);
-            continue;
+static void gather_run(const struct block *b, const struct run *run, size_t channel, real *ret) {
+    const struct convolve *c = b->f->c;
+    size_t step = b->f->q_step;
+    const real *x = b->f->x + ((run->image * c->groups + b->group) * c->in_channels + channel) *
+                                  c->in[1] * c->in[2];
+    size_t len = run->count * FILTERING_TILE + FILTERING_SPAN - FILTERING_TILE;
+    size_t before = run->left < c->pad[2] ? c->pad[2] - run->left : 0;
+    size_t from = run->left + before - c->pad[2];
+    size_t inside = from < c->in[2] ? least(len - before, c->in[2] - from) : 0;
+    /* Rows above x, in it, below it. */
+    size_t above = run->top < c->pad[1] ? least(c->pad[1] - run->top, FILTERING_SPAN) : 0;
+    size_t first = run->top + above - c->pad[1];
+    size_t rows = first < c->in[1] ? least(FILTERING_SPAN - above, c->in[1] - first) : 0;
+    size_t below = FILTERING_SPAN - above - rows, n = run->count, row_len = FILTERING_SPAN * step;
+    filtering_deal(x, 0, above, 0, 0, n, ret, step);
+    filtering_deal(x + (rows ? first * c->in[2] : 0) + (inside ? from : 0), c->in[2], rows, before,
+                   inside, n, ret + above * row_len, step);
+    filtering_deal(x, 0, below, 0, 0, n, ret + (above + rows) * row_len, step);
+}
+
+static void make_v(const struct block *b) {
+    for (size_t i = 0; i < b->f->c->in_channels; i++) {
+        struct run run;
+        for (size_t at = 0; at < b->cols; at += run.count) {
+            run = run_at(b, at);
+            gather_run(b, &run, i, b->q + at);
         }
-        memcpy(line + c->pad[2], x + (at - c->pad[1]) * c->in[2], inside * sizeof *x);
-        deal_row(line, f->across, ret, step);
+        filtering_in(b->q, b->f->q_step, b->cols, b->v + i * b->cols, b->f->v_step);
     }
 }
 
-static int in_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
-    const struct filter *f = ctx;
-    size_t step = aligned(f->cols), in = f->c->in_channels;
-    real *line = f->locals + worker * f->local, *planes = line + f->line;
-    memset(line, 0, f->line * sizeof *line);
-    for (size_t i = index * f->x_rows; i < least((index + 1) * f->x_rows, in); i++) {
-        for (size_t s = 0; s < f->strip_count; s++)
-            gather_strip(f, f->strip0 + s, i, line, planes + s * f->across, step);
-        filtering_in(planes, step, f->now_cols, f->v + i * f->now_cols, f->v_step);
-    }
-    return 0;
+/* ---- u ---- */
+
+/* Of output channels [m, m + count). */
+static void make_u(const struct block *b, size_t m, size_t count) {
+    const struct filter *f = b->f;
+    size_t in = f->c->in_channels;
+    const real *w = f->w + (b->group * f->c->out_channels + m) * in * FILTERING_KERNEL;
+    filtering_weight(w, count * in, b->u, f->u_step);
 }
 
 /* ---- p ---- */
 
-static int product_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
-    const struct filter *f = ctx;
-    size_t in = f->c->in_channels, out = f->c->out_channels;
-    size_t plane = index % FILTERING_PLANES, m = index / FILTERING_PLANES * f->p_rows;
-    gemm_tile(&(struct gemm){.m = least(f->p_rows, out - m),
-                             .n = f->now_cols,
-                             .k = in,
-                             .alpha = 1,
-                             .a = f->u + plane * f->u_step + m * in,
-                             .b = f->v + plane * f->v_step,
-                             .c = f->p + plane * f->p_step + m * f->now_cols,
-                             .lda = in,
-                             .ldb = f->now_cols,
-                             .ldc = f->now_cols});
-    return 0;
+static void make_p(const struct block *b, size_t count) {
+    const struct filter *f = b->f;
+    size_t in = f->c->in_channels;
+    for (size_t plane = 0; plane < FILTERING_PLANES; plane++)
+        gemm_tile(&(struct gemm){.m = count,
+                                 .n = b->cols,
+                                 .k = in,
+                                 .alpha = 1,
+                                 .a = b->u + plane * f->u_step,
+                                 .b = b->v + plane * f->v_step,
+                                 .c = b->p + plane * f->p_step,
+                                 .lda = in,
+                                 .ldb = b->cols,
+                                 .ldc = b->cols});
 }
 
 /* ---- y ---- */
 
-static void collect_row(const real *restrict from, size_t step, size_t n, real bias,
-                        real *restrict line) {
-    const real *restrict a = from, *restrict b = from + step, *restrict c = from + 2 * step,
-                         *restrict d = from + 3 * step;
-    for (size_t t = 0; t < n; t++) {
-        line[FILTERING_TILE * t] = a[t] + bias;
-        line[FILTERING_TILE * t + 1] = b[t] + bias;
-        line[FILTERING_TILE * t + 2] = c[t] + bias;
-        line[FILTERING_TILE * t + 3] = d[t] + bias;
-    }
-}
-
-static void lay_strip(const struct filter *f, size_t strip, size_t m, const real *from, size_t step,
-                      real *line) {
+static void lay_run(const struct block *b, const struct run *run, size_t m, const real *from) {
+    const struct filter *f = b->f;
     const struct convolve *c = f->c;
-    size_t n = strip / f->down, top = strip % f->down * FILTERING_TILE, width = c->out[2];
-    size_t channel = f->group * c->out_channels + m;
+    size_t channel = b->group * c->out_channels + m, step = f->q_step, width = c->out[2];
+    size_t n = least(run->count * FILTERING_TILE, width - run->left);
     real bias = f->bias && !f->add ? f->bias[channel] : 0;
-    real *y = f->y + ((n * c->groups * c->out_channels + channel) * c->out[1] + top) * width;
-    for (size_t row = 0; row < least(FILTERING_TILE, c->out[1] - top); row++, y += width) {
-        collect_row(from + row * FILTERING_TILE * step, step, f->across, bias, line);
-        if (f->add)
-            vmath_add(y, line, width, y);
-        else
-            memcpy(y, line, width * sizeof *y);
+    real *y = f->y + run->left +
+              ((run->image * c->groups * c->out_channels + channel) * c->out[1] + run->top) * width;
+    size_t rows = least(FILTERING_TILE, c->out[1] - run->top);
+    if (!f->add)
+        filtering_collect(from, step, rows, n, bias, y, width);
+    for (size_t row = 0; f->add && row < rows; row++) {
+        filtering_collect(from + row * FILTERING_TILE * step, step, 1, n, 0, b->line, 0);
+        vmath_add(y + row * width, b->line, n, y + row * width);
     }
 }
 
-static int out_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
-    const struct filter *f = ctx;
-    size_t step = aligned(f->cols), out = f->c->out_channels;
-    real *line = f->locals + worker * f->local, *planes = line + f->line;
-    for (size_t m = index * f->y_rows; m < least((index + 1) * f->y_rows, out); m++) {
-        filtering_out(f->p + m * f->now_cols, f->p_step, f->now_cols, planes, step);
-        for (size_t s = 0; s < f->strip_count; s++)
-            lay_strip(f, f->strip0 + s, m, planes + s * f->across, step, line);
+static void lay_y(const struct block *b, size_t m, size_t count) {
+    for (size_t k = 0; k < count; k++) {
+        struct run run;
+        filtering_out(b->p + k * b->cols, b->f->p_step, b->cols, b->q, b->f->q_step);
+        for (size_t at = 0; at < b->cols; at += run.count) {
+            run = run_at(b, at);
+            lay_run(b, &run, m + k, b->q + at);
+        }
     }
-    return 0;
 }
 
 /* ---- all of it ---- */
 
-static int run_chunk(struct filter *f, const struct convolve_run *run, struct err *err) {
-    size_t in = f->c->in_channels, out = f->c->out_channels;
-    size_t products = FILTERING_PLANES * pieces(out, f->p_rows);
-    if (loop_run(run->team, run->progress, pieces(in, f->x_rows), in_tile, f, err) < 0 ||
-        loop_run(run->team, run->progress, products, product_tile, f, err) < 0 ||
-        loop_run(run->team, run->progress, pieces(out, f->y_rows), out_tile, f, err) < 0)
-        return -1;
+static int filter_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
+    const struct filter *f = ctx;
+    size_t row_block = index % f->row_blocks, col_block = index / f->row_blocks % f->col_blocks;
+    struct block b = {.f = f,
+                      .group = index / f->row_blocks / f->col_blocks,
+                      .first = col_block * f->cols,
+                      .line = f->scratch + worker * f->local};
+    b.cols = least(f->cols, f->squares - b.first);
+    b.u = b.line + f->line;
+    b.v = b.u + FILTERING_PLANES * f->u_step;
+    b.p = b.v + FILTERING_PLANES * f->v_step;
+    b.q = b.p + FILTERING_PLANES * f->p_step;
+    make_v(&b);
+    size_t end = least((row_block + 1) * f->rows, f->c->out_channels);
+    for (size_t m = row_block * f->rows; m < end; m += f->sub) {
+        size_t count = least(f->sub, end - m);
+        make_u(&b, m, count);
+        make_p(&b, count);
+        lay_y(&b, m, count);
+    }
     return 0;
 }
 
 int winograd_y(const struct convolve *c, const real *x, const real *w, const real *bias, bool add,
                real *y, const struct convolve_run *run, struct err *err) {
-    assert(winograd_pays(c));
-    struct filter f = filter_of(c);
+    uint64_t time;
+    assert(winograd_fits(c));
+    struct filter f = filter_of(c, &time);
     f.x = x;
     f.w = w;
     f.bias = bias;
     f.add = add;
     f.y = y;
-    f.u = run->scratch;
-    f.v = f.u + FILTERING_PLANES * f.u_step;
-    f.p = f.v + FILTERING_PLANES * f.v_step;
-    f.locals = f.p + FILTERING_PLANES * f.p_step;
+    f.scratch = run->scratch;
     if (gemm_check(c->in_channels, c->in_channels, f.cols, f.cols, err) < 0)
         return -1;
-    for (f.group = 0; f.group < c->groups; f.group++) {
-        if (loop_run(run->team, run->progress, pieces(c->out_channels, f.w_rows), weight_tile, &f,
-                     err) < 0)
-            return -1;
-        for (f.strip0 = 0; f.strip0 < f.strips; f.strip0 += f.chunk) {
-            f.strip_count = least(f.chunk, f.strips - f.strip0);
-            f.now_cols = f.strip_count * f.across;
-            if (run_chunk(&f, run, err) < 0)
-                return -1;
-        }
-    }
-    return 0;
+    return loop_run(run->team, run->progress, c->groups * f.col_blocks * f.row_blocks, filter_tile,
+                    &f, err);
 }

@@ -3,8 +3,8 @@
  * direct way: convolve.h sends here those that it pays for. tensor/filtering.h has the transforms
  * and their source; what is lost is a digit (some 2e-6 of the largest output in f32).
  *
- * Which way a convolution goes depends on its shape alone, so results depend neither on the number
- * of threads nor on whether the transformed weights were kept. Threads: any.
+ * Which way a convolution goes depends on its shape alone, so results do not depend on the number
+ * of threads. Threads: any.
  * Expected failures: ERR_TOO_LARGE, ERR_CANCELLED.
  */
 #ifndef COMPRESS_GRAPH_WINOGRAD_H
@@ -12,7 +12,9 @@
 
 #include "compress/graph/convolve.h"
 
-/* Does it pay? Only such convolutions may be asked about and run below. */
+/* Is it of 3x3 taps, stride 1, at most 2 of padding, not empty? Others cannot be run here. */
+bool winograd_fits(const struct convolve *c);
+/* Is it quicker than the direct way? */
 bool winograd_pays(const struct convolve *c);
 /* Bytes of scratch. */
 uint64_t winograd_scratch(const struct convolve *c, unsigned threads);

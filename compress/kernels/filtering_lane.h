@@ -139,6 +139,24 @@ FILTERING_BLOCK(block_out, line_out, LINE_IN, LINE_OUT)
 FILTERING_EACH(each_in, block_in, LINE_IN, LINE_IN)
 FILTERING_EACH(each_out, block_out, LINE_IN, LINE_OUT)
 FILTERING_BLOCK(block_weight, line_weight, LINE_TAPS, LINE_IN)
-FILTERING_EACH(each_weight, block_weight, LINE_TAPS, LINE_IN)
+
+/* The nine taps of a kernel lie together. */
+static void each_weight(const ft *w, size_t n, ft *ret, size_t step) {
+    enum { W = FILTERING_WIDTH, TAPS = LINE_TAPS * LINE_TAPS };
+    for (size_t i = 0; i < n; i += W) {
+        size_t at = i + W <= n || n < W ? i : n - W, count = n < W ? n : W;
+        ft from[TAPS * W] = {0}, to[LINE_IN * LINE_IN * W];
+        for (size_t k = 0; k < count; k++)
+            for (size_t t = 0; t < TAPS; t++)
+                from[t * W + k] = w[(at + k) * TAPS + t];
+        if (count == W) {
+            block_weight(from, W, ret + at, step);
+            continue;
+        }
+        block_weight(from, W, to, W);
+        for (size_t p = 0; p < (size_t)LINE_IN * LINE_IN; p++)
+            memcpy(ret + p * step + at, to + p * W, count * sizeof *to);
+    }
+}
 
 #endif

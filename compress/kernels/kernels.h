@@ -88,58 +88,65 @@ typedef void kernel_taps_sum(const float *const *x, const float *w, size_t taps,
                              size_t n, float *ret);
 typedef void kernel_taps_max(const float *const *x, size_t taps, size_t step, size_t n, float *ret);
 
-/* Transforms of tiles, n of them side by side in planes that are x_step and step apart (9, 16 or 36
- * planes): tensor/filtering.h says what each does. */
+/* Tiles of minimal filtering, n of them side by side in planes that are x_step and step apart:
+ * tensor/filtering.h says what each does. */
 typedef void kernel_tiles(const float *x, size_t x_step, size_t n, float *ret, size_t step);
+typedef void kernel_tile_weights(const float *w, size_t n, float *ret, size_t step);
+typedef void kernel_deal(const float *x, size_t row_step, size_t rows, size_t before, size_t inside,
+                         size_t n, float *ret, size_t step);
+typedef void kernel_collect(const float *x, size_t step, size_t rows, size_t n, float add,
+                            float *ret, size_t row_step);
 
 /* X(name, type) */
-#define KERNELS(X)                         \
-    X(f32_from_bf16, kernel_widen)         \
-    X(f32_from_f16, kernel_widen)          \
-    X(bf16_from_f32, kernel_narrow)        \
-    X(f16_from_f32, kernel_narrow)         \
-    X(range_f32, kernel_range)             \
-    X(error_stats_f32, kernel_error)       \
-    X(quantize_i8, kernel_quantize)        \
-    X(dequantize_i8, kernel_dequantize)    \
-    X(pack_i4, kernel_pack)                \
-    X(unpack_i4, kernel_pack)              \
-    X(fit_f32, kernel_fit)                 \
-    X(quantize_e4m3, kernel_to_fp8)        \
-    X(dequantize_e4m3, kernel_from_fp8)    \
-    X(encode_q8_0, kernel_encode_block)    \
-    X(encode_q4_0, kernel_encode_block)    \
-    X(encode_q4_1, kernel_encode_block)    \
-    X(encode_q5_0, kernel_encode_block)    \
-    X(encode_q5_1, kernel_encode_block)    \
-    X(decode_q8_0, kernel_decode_block)    \
-    X(decode_q4_0, kernel_decode_block)    \
-    X(decode_q4_1, kernel_decode_block)    \
-    X(decode_q5_0, kernel_decode_block)    \
-    X(decode_q5_1, kernel_decode_block)    \
-    X(exp_f32, kernel_map)                 \
-    X(log_f32, kernel_map)                 \
-    X(tanh_f32, kernel_map)                \
-    X(sigmoid_f32, kernel_map)             \
-    X(erf_f32, kernel_map)                 \
-    X(add_f32, kernel_map2)                \
-    X(sub_f32, kernel_map2)                \
-    X(mul_f32, kernel_map2)                \
-    X(div_f32, kernel_map2)                \
-    X(add_scalar_f32, kernel_map_scalar)   \
-    X(mul_scalar_f32, kernel_map_scalar)   \
-    X(axpy_f32, kernel_axpy)               \
-    X(muladd_f32, kernel_muladd)           \
-    X(sum_f32, kernel_sum)                 \
-    X(dot_f32, kernel_dot)                 \
-    X(sum_squares_f32, kernel_sum_squares) \
-    X(max_f32, kernel_max)                 \
-    X(exp_sum_f32, kernel_exp_sum)         \
-    X(taps_sum_f32, kernel_taps_sum)       \
-    X(taps_max_f32, kernel_taps_max)       \
-    X(filtering_in_f32, kernel_tiles)      \
-    X(filtering_weight_f32, kernel_tiles)  \
-    X(filtering_out_f32, kernel_tiles)
+#define KERNELS(X)                               \
+    X(f32_from_bf16, kernel_widen)               \
+    X(f32_from_f16, kernel_widen)                \
+    X(bf16_from_f32, kernel_narrow)              \
+    X(f16_from_f32, kernel_narrow)               \
+    X(range_f32, kernel_range)                   \
+    X(error_stats_f32, kernel_error)             \
+    X(quantize_i8, kernel_quantize)              \
+    X(dequantize_i8, kernel_dequantize)          \
+    X(pack_i4, kernel_pack)                      \
+    X(unpack_i4, kernel_pack)                    \
+    X(fit_f32, kernel_fit)                       \
+    X(quantize_e4m3, kernel_to_fp8)              \
+    X(dequantize_e4m3, kernel_from_fp8)          \
+    X(encode_q8_0, kernel_encode_block)          \
+    X(encode_q4_0, kernel_encode_block)          \
+    X(encode_q4_1, kernel_encode_block)          \
+    X(encode_q5_0, kernel_encode_block)          \
+    X(encode_q5_1, kernel_encode_block)          \
+    X(decode_q8_0, kernel_decode_block)          \
+    X(decode_q4_0, kernel_decode_block)          \
+    X(decode_q4_1, kernel_decode_block)          \
+    X(decode_q5_0, kernel_decode_block)          \
+    X(decode_q5_1, kernel_decode_block)          \
+    X(exp_f32, kernel_map)                       \
+    X(log_f32, kernel_map)                       \
+    X(tanh_f32, kernel_map)                      \
+    X(sigmoid_f32, kernel_map)                   \
+    X(erf_f32, kernel_map)                       \
+    X(add_f32, kernel_map2)                      \
+    X(sub_f32, kernel_map2)                      \
+    X(mul_f32, kernel_map2)                      \
+    X(div_f32, kernel_map2)                      \
+    X(add_scalar_f32, kernel_map_scalar)         \
+    X(mul_scalar_f32, kernel_map_scalar)         \
+    X(axpy_f32, kernel_axpy)                     \
+    X(muladd_f32, kernel_muladd)                 \
+    X(sum_f32, kernel_sum)                       \
+    X(dot_f32, kernel_dot)                       \
+    X(sum_squares_f32, kernel_sum_squares)       \
+    X(max_f32, kernel_max)                       \
+    X(exp_sum_f32, kernel_exp_sum)               \
+    X(taps_sum_f32, kernel_taps_sum)             \
+    X(taps_max_f32, kernel_taps_max)             \
+    X(filtering_in_f32, kernel_tiles)            \
+    X(filtering_weight_f32, kernel_tile_weights) \
+    X(filtering_out_f32, kernel_tiles)           \
+    X(filtering_deal_f32, kernel_deal)           \
+    X(filtering_collect_f32, kernel_collect)
 
 struct kernels {
 #define KERNELS_FIELD(name, type) type *name;

@@ -13,8 +13,8 @@
  * twice as many digits: of the sets of small fractions that were tried these lose the fewest, some
  * 2e-6 of the largest output in f32 with 256 channels.
  *
- * n tiles lie side by side in a plane; plane i * 6 + j (i * 3 + j, i * 4 + j) holds row i, column j
- * of all tiles. Planes of x are x_step apart, those of ret `step`. x and ret do not overlap. With
+ * n tiles lie side by side in a plane; plane i * 6 + j (of outputs: i * 4 + j) holds row i, column
+ * j of all tiles. Planes of x are x_step apart, those of ret `step`. x and ret do not overlap. With
  * floats these are rows of kernels/kernels.h. Threads: any.
  */
 #ifndef COMPRESS_TENSOR_FILTERING_H
@@ -33,7 +33,18 @@ enum {
 };
 
 void filtering_in(const real *x, size_t x_step, size_t n, real *ret, size_t step);
-void filtering_weight(const real *w, size_t w_step, size_t n, real *ret, size_t step);
+/* w [n, 9] */
+void filtering_weight(const real *w, size_t n, real *ret, size_t step);
 void filtering_out(const real *m, size_t m_step, size_t n, real *ret, size_t step);
+
+/* Rows of inputs, row_step apart, to the six planes (each row's behind those of the row before) of
+ * n tiles that see them: `before` zeros, `inside` numbers of the row, zeros; tile t sees the six
+ * from 4 t on. */
+void filtering_deal(const real *x, size_t row_step, size_t rows, size_t before, size_t inside,
+                    size_t n, real *ret, size_t step);
+/* Rows of n outputs, row_step apart, four of each tile, out of four planes a row; add is added to
+ * each. */
+void filtering_collect(const real *x, size_t step, size_t rows, size_t n, real add, real *ret,
+                       size_t row_step);
 
 #endif

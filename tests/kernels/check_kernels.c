@@ -509,17 +509,53 @@ static void check_kernel_taps_max(const char *name, kernel_taps_max *want, kerne
 }
 
 /* Planes of tiles, the last of which ends at the guard. */
+enum { PLANES = 36, MOST_TILES = MOST / PLANES };
+
 static void check_kernel_tiles(const char *name, kernel_tiles *want, kernel_tiles *got) {
-    enum { PLANES = 36 };
-    size_t planes = strstr(name, "weight") ? 9 : PLANES;
-    EACH_FLAVOUR(f, FINITE) for (size_t n = 0; n <= MOST / PLANES; n++) {
-        size_t step = n + next() % (MOST / PLANES - n + 1);
-        size_t need = n ? (planes - 1) * step + n : 0;
-        const float *x = input_floats(0, need, f);
+    EACH_FLAVOUR(f, FINITE) for (size_t n = 0; n <= MOST_TILES; n++) {
+        size_t step = n + next() % (MOST_TILES - n + 1);
+        const float *x = input_floats(0, n ? (PLANES - 1) * step + n : 0, f);
         float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
         want(x, step, n, a, step);
         got(x, step, n, b, step);
         compare(name, n, 4 * PLANES * step, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void check_kernel_tile_weights(const char *name, kernel_tile_weights *want,
+                                      kernel_tile_weights *got) {
+    EACH_FLAVOUR(f, FINITE) for (size_t n = 0; n <= MOST_TILES; n++) {
+        size_t step = n + next() % (MOST_TILES - n + 1);
+        const float *w = input_floats(0, 9 * n, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        want(w, n, a, step);
+        got(w, n, b, step);
+        compare(name, n, 4 * PLANES * step, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void check_kernel_deal(const char *name, kernel_deal *want, kernel_deal *got) {
+    EACH_FLAVOUR(f, FLAVOURS) for (size_t n = 0; n <= MOST_TILES; n++) {
+        size_t step = n + next() % (MOST_TILES - n + 1), rows = next() % 7;
+        size_t len = n ? 4 * n + 2 : 0, before = next() % 3 * (len > 0);
+        size_t inside = len - before - next() % 5 * (n > 1), row_step = inside + next() % 9;
+        const float *x = input_floats(0, rows ? (rows - 1) * row_step + inside : 0, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        want(x, row_step, rows, before, inside, n, a, step);
+        got(x, row_step, rows, before, inside, n, b, step);
+        compare(name, n, 4 * PLANES * step, (uint8_t *)b, (uint8_t *)a);
+    }
+}
+
+static void check_kernel_collect(const char *name, kernel_collect *want, kernel_collect *got) {
+    EACH_FLAVOUR(f, FINITE) for (size_t n = 0; n <= 4 * MOST_TILES; n++) {
+        size_t tiles = (n + 3) / 4, step = tiles + next() % 5, rows = next() % 5;
+        size_t row_step = n + next() % 3;
+        const float *x = input_floats(0, n && rows ? (4 * rows - 1) * step + tiles : 0, f);
+        float *a = output(want_buffer, 4), *b = output(got_buffer, 4);
+        want(x, step, rows, n, 0.25f, a, row_step);
+        got(x, step, rows, n, 0.25f, b, row_step);
+        compare(name, n, 4 * rows * row_step, (uint8_t *)b, (uint8_t *)a);
     }
 }
 
@@ -560,6 +596,9 @@ static const float *const bench_taps[3] = {bench_x, bench_x + 1, bench_x + 2};
 BENCH(kernel_taps_sum, kernel(bench_taps, bench_x, 3, 1, n - 2, bench_y))
 BENCH(kernel_taps_max, kernel(bench_taps, 3, 1, n - 2, bench_y))
 BENCH(kernel_tiles, kernel(bench_x, n / 36, n / 36, bench_y, n / 36))
+BENCH(kernel_tile_weights, kernel(bench_x, n / 36, bench_y, n / 36))
+BENCH(kernel_deal, kernel(bench_x, 256, n / 256, 1, 255, 64, bench_y, 64))
+BENCH(kernel_collect, kernel(bench_x, 64, n / 256, 256, 1, bench_y, 256))
 
 static double seconds(void) {
     struct timespec t;

@@ -1,5 +1,5 @@
 /* Convolutions by minimal filtering against the direct way in double: odd sizes, pads that differ,
- * groups, several images, more tiles than one chunk takes; the same bits by any team; and when it
+ * groups, several images, more than one block; the same bits by any team; and when it
  * is not worth it. */
 #include "compress/graph/winograd.h"
 
@@ -90,7 +90,7 @@ static void agrees_with_the_direct_way(void **state) {
         struct data d = make(c);
         real *y = calloc(d.ys, sizeof *y);
         double largest = 0, worst = 0;
-        CHECK(winograd_pays(c));
+        CHECK(winograd_fits(c));
         run(c, &d, false, NULL, y);
         for (size_t k = 0; k<d.ys; k += d.ys> 100000 ? 7 : 1) {
             double want = direct(c, &d, k);
@@ -137,19 +137,24 @@ static void adds_when_asked(void **state) {
 }
 
 static void leaves_the_rest_alone(void **state) {
-    struct convolve c = cases[0];
+    const struct convolve good = cases[4];
+    struct convolve c = good;
+    CHECK(winograd_pays(&c));
     c.stride[2] = 2;
-    CHECK(!winograd_pays(&c));
-    c = cases[0];
+    CHECK(!winograd_fits(&c));
+    c = good;
     c.dilation[1] = 2;
-    CHECK(!winograd_pays(&c));
-    c = cases[0];
+    CHECK(!winograd_fits(&c));
+    c = good;
     c.kernel[2] = 5;
-    CHECK(!winograd_pays(&c));
-    c = cases[0];
+    CHECK(!winograd_fits(&c));
+    c = good;
+    c.batch = 0;
+    CHECK(!winograd_fits(&c));
+    c = good;
     c.in_channels = 3;
-    CHECK(!winograd_pays(&c));
-    c = cases[0]; /* seven outputs a side are four tiles, which nearly are 64 outputs */
+    CHECK(winograd_fits(&c) && !winograd_pays(&c));
+    c = good; /* seven outputs a side are four squares, which nearly are 64 outputs */
     c.in[1] = c.in[2] = c.out[1] = c.out[2] = 7;
     CHECK(!winograd_pays(&c));
 }
