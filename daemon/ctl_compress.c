@@ -26,7 +26,6 @@
 #include <unistd.h>
 
 #define FINDINGS_ARENA_BYTES ((size_t)4 << 20)
-#define DIGEST_BUFFER_BYTES ((size_t)1 << 20)
 
 /* Set by SIGINT, SIGTERM and SIGHUP: the work stops at its next tile and leaves nothing behind. */
 static volatile sig_atomic_t stop_asked;
@@ -203,42 +202,15 @@ static int open_outputs(struct compressing *c, struct err *err) {
     return dir_outputs_new(beside_path(c->beside), layout->lone, &c->outputs, err);
 }
 
-static int digest_file(struct resolver *files, size_t i, struct digest *ret, struct err *err) {
-    struct source *source = NULL;
-    struct hasher *hasher = hasher_new();
-    char *buf = malloc(DIGEST_BUFFER_BYTES);
-    int result = -1;
-    if (!hasher || !buf)
-        err_set(err, ERR_NO_MEMORY, "no memory for a digest");
-    else
-        result = files->ops->open(files, i, &source, err);
-    for (uint64_t at = 0; result == 0 && at < source->bytes; at += DIGEST_BUFFER_BYTES) {
-        uint64_t left = source->bytes - at;
-        size_t len = left < DIGEST_BUFFER_BYTES ? (size_t)left : DIGEST_BUFFER_BYTES;
-        result = source_read(source, at, buf, len, err);
-        if (result == 0)
-            hasher_update(hasher, buf, len);
-    }
-    if (result == 0)
-        *ret = hasher_final(hasher);
-    source_close(source);
-    hasher_free(hasher);
-    free(buf);
-    return result;
-}
-
-/* Of the set that the ranges come from; a server knows them already. */
-static int digest_calibration(const struct compressing *c, const struct digest **ret,
-                              struct err *err) {
-    struct resolver *files = c->calibration.files;
-    if (!c->plan->calibration)
-        return 0;
-    struct digest *digests = ARENA_ARRAY(c->arena, struct digest, files->count + 1);
+/* Of the sets that are read; a server knows them already. */
+static int digest_set(const struct compressing *c, const struct data *set,
+                      const struct digest **ret, struct err *err) {
+    struct digest *digests = ARENA_ARRAY(c->arena, struct digest, set->files->count + 1);
     if (!digests)
         return err_set(err, ERR_NO_MEMORY, "no memory for digests");
-    for (size_t i = 0; i < files->count; i++)
-        if (digest_file(files, i, &digests[i], err) < 0)
-            return err_context(err, "dataset %s", c->calibration.name);
+    for (size_t i = 0; i < set->files->count; i++)
+        if (resolver_digest(set->files, i, &digests[i], err) < 0)
+            return err_context(err, "dataset %s", set->name);
     *ret = digests;
     return 0;
 }
@@ -255,7 +227,9 @@ static int run_pipeline(struct compressing *c, struct err *err) {
         .evaluation_name = c->evaluation.name,
         .calibration_name = c->calibration.name,
     };
-    if (digest_calibration(c, &env.calibration_digests, err) < 0)
+    if ((c->plan->calibration &&
+         digest_set(c, &c->calibration, &env.calibration_digests, err) < 0) ||
+        (c->plan->evaluation && digest_set(c, &c->evaluation, &env.evaluation_digests, err) < 0))
         return -1;
     return pipeline_run(c->plan, dir_outputs_base(c->outputs), &env, &c->report, err);
 }

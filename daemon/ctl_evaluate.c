@@ -144,6 +144,39 @@ static int work(struct evaluating *v, struct err *err) {
     return evaluate_run(v->model.model, v->dataset, &options, &v->evaluation, err);
 }
 
+/* The evaluation, and which bytes it was made on. */
+static int print_json(const struct evaluating *v) {
+    struct resolver *files = v->dataset_files;
+    struct err err = ERR_INIT;
+    struct jbuf b;
+    jbuf_init(&b);
+    jbuf_object(&b);
+    evaluation_print(v->evaluation, &b);
+    jbuf_key(&b, "dataset");
+    jbuf_array(&b);
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < files->count; i++) {
+        struct digest digest = {0};
+        char hex[DIGEST_HEX_LEN + 1];
+        result = resolver_digest(files, i, &digest, &err);
+        digest_hex(&digest, hex);
+        jbuf_object(&b);
+        jbuf_kv_string(&b, "path", files->files[i].path);
+        jbuf_kv_uint(&b, "bytes", files->files[i].bytes);
+        jbuf_kv_string(&b, "sha256", hex);
+        jbuf_object_end(&b);
+    }
+    jbuf_array_end(&b);
+    jbuf_object_end(&b);
+    char *text = jbuf_take(&b, NULL);
+    if (result == 0 && !text)
+        result = err_set(&err, ERR_NO_MEMORY, "no memory for the result");
+    if (result == 0)
+        puts(text);
+    free(text);
+    return result == 0 ? CTL_DONE : ctl_fail(&err, NULL, true, true);
+}
+
 static int run(const struct ctl_call *call) {
     bool json = ctl_flag(call, "json");
     struct evaluating v = {.call = call};
@@ -156,12 +189,7 @@ static int run(const struct ctl_call *call) {
     if (result < 0) {
         code = ctl_fail(&err, NULL, json, false);
     } else if (json) {
-        char *text = evaluation_json(v.evaluation, NULL);
-        if (text)
-            puts(text);
-        else
-            code = CTL_FAILED;
-        free(text);
+        code = print_json(&v);
     } else {
         print_people(v.evaluation);
     }

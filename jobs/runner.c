@@ -266,13 +266,17 @@ static int open_data(struct outcome *o, struct job_data *data, struct plan_limit
 static int find_digests(struct outcome *o, const struct job_data *data, struct pipeline_env *env,
                         struct err *err) {
     struct store *store = o->run->engine->store;
-    int64_t calibration = data->versions[DATA_CALIBRATION];
-    if (plans_file_digests(store, o->run->row.model_version, o->arena, &env->source_digests, err) <
-        0)
-        return -1;
-    return calibration
-               ? plans_file_digests(store, calibration, o->arena, &env->calibration_digests, err)
-               : 0;
+    const struct {
+        int64_t version;
+        const struct digest **ret;
+    } rows[] = {{o->run->row.model_version, &env->source_digests},
+                {data->versions[DATA_EVALUATION], &env->evaluation_digests},
+                {data->versions[DATA_CALIBRATION], &env->calibration_digests}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].version &&
+            plans_file_digests(store, rows[i].version, o->arena, rows[i].ret, err) < 0)
+            return -1;
+    return 0;
 }
 
 static int compress(struct outcome *o, struct resolver *files, struct violations *list,

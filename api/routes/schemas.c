@@ -189,14 +189,19 @@ static const struct schema table[] = {
      ",'type':{'enum':['state','progress','log','metric','artifact','error','gap']},'job':{'type':"
      "'string'},'time':" TIME ",'data':{'type':'object'}},'additionalProperties':false}"},
     {"EventPage", LIST_OF("Event")},
-    {"Metric", "{'type':'object','required':['value','count','unit','higher_is_better','protocol'],"
-               "'properties':{'value':{'type':['number','null'],'description':'Null when it is "
-               "infinite: exact is then true.'},'exact':{'type':'boolean'},'count':" COUNT
-               ",'median':{'type':'number'},'p99_9':{'type':'number'},'max':{'type':'number'},"
-               "'unit':{'type':'string'},'higher_is_better':{'type':'boolean'},"
-               "'protocol':{'type':'string','description':'How it was measured, in a sentence.'},"
-               "'before':{'type':['number','null'],'description':'Of the original.'}},"
-               "'additionalProperties':false}"},
+    {"Metric",
+     "{'type':'object','required':['value','count','unit','higher_is_better','protocol'],"
+     "'properties':{'value':{'type':['number','null'],'description':'Null when it is "
+     "infinite: exact is then true.'},'exact':{'type':'boolean'},'count':" COUNT
+     ",'median':{'type':'number'},'p99_9':{'type':'number'},'max':{'type':'number'},"
+     "'histogram':{'type':'object','description':'Of the positions, in bins evenly "
+     "spaced in the logarithm to base 10.','required':['log10_from','log10_to',"
+     "'counts'],'properties':{'log10_from':{'type':'number'},'log10_to':{'type':"
+     "'number'},'counts':{'type':'array','items':" COUNT "}},'additionalProperties':false},"
+     "'unit':{'type':'string'},'higher_is_better':{'type':'boolean'},"
+     "'protocol':{'type':'string','description':'How it was measured, in a sentence.'},"
+     "'before':{'type':['number','null'],'description':'Of the original.'}},"
+     "'additionalProperties':false}"},
     {"Metrics",
      "{'type':'object','description':'By name: cross_entropy, perplexity, accuracy, top5, "
      "kl, top1_agreement, mse, psnr, cosine, sqnr.',"
@@ -270,8 +275,9 @@ static const struct schema table[] = {
      "was measured.'},'tensors':{'type':'array','items':{'type':'object',"
      "'required':['name','role','scheme']}},"
      "'metrics':{'$ref':'#/components/schemas/Metrics'},"
-     "'evaluation':{'oneOf':[{'type':'null'},{'type':'object','required':['dataset',"
-     "'before','after'],'properties':{'dataset':{'type':['string','null']},"
+     "'evaluation':{'oneOf':[{'type':'null'},{'type':'object','required':['dataset','files',"
+     "'before','after'],'properties':{'dataset':{'type':['string','null']},'files':{"
+     "'type':'array','items':{'$ref':'#/components/schemas/ReportFile'}},"
      "'before':{'$ref':'#/components/schemas/Evaluation'},"
      "'after':{'$ref':'#/components/schemas/Evaluation'}},'additionalProperties':false}]},"
      "'calibration':{'oneOf':[{'type':'null'},{'$ref':'#/components/schemas/Calibration'}]},"

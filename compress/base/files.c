@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define DIGEST_BUFFER_BYTES ((size_t)1 << 20)
+
 int source_read(struct source *source, uint64_t offset, void *buf, size_t len, struct err *err) {
     if (offset > source->bytes || len > source->bytes - offset) {
         err_set(err, ERR_BAD_MODEL,
@@ -76,6 +78,30 @@ int resolver_open(struct resolver *resolver, const char *path, struct source **r
         return err_at_file(err, path, ERR_NO_OFFSET);
     }
     return resolver->ops->open(resolver, index, ret, err);
+}
+
+int resolver_digest(struct resolver *resolver, size_t i, struct digest *ret, struct err *err) {
+    struct source *source = NULL;
+    struct hasher *hasher = hasher_new();
+    char *buf = malloc(DIGEST_BUFFER_BYTES);
+    int result = -1;
+    if (!hasher || !buf)
+        err_set(err, ERR_NO_MEMORY, "no memory for a digest");
+    else
+        result = resolver->ops->open(resolver, i, &source, err);
+    for (uint64_t at = 0; result == 0 && at < source->bytes; at += DIGEST_BUFFER_BYTES) {
+        uint64_t left = source->bytes - at;
+        size_t len = left < DIGEST_BUFFER_BYTES ? (size_t)left : DIGEST_BUFFER_BYTES;
+        result = source_read(source, at, buf, len, err);
+        if (result == 0)
+            hasher_update(hasher, buf, len);
+    }
+    if (result == 0)
+        *ret = hasher_final(hasher);
+    source_close(source);
+    hasher_free(hasher);
+    free(buf);
+    return result;
 }
 
 void resolver_close(struct resolver *resolver) {

@@ -91,6 +91,8 @@ int source_slurp(struct source *source, uint64_t limit_bytes, char **ret, struct
 size_t resolver_find(const struct resolver *resolver, const char *path); /* SIZE_MAX: none */
 int resolver_open(struct resolver *resolver, const char *path, struct source **ret,
                   struct err *err); /* missing: ERR_NOT_FOUND */
+/* SHA-256 of file i: reads all of it. */
+int resolver_digest(struct resolver *resolver, size_t i, struct digest *ret, struct err *err);
 void resolver_close(struct resolver *resolver);
 
 int sink_write(struct sink *sink, const void *data, size_t len, struct err *err);

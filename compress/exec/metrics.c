@@ -74,7 +74,7 @@ const char *metric_names(unsigned bits, char *text, size_t cap) {
 
 /* log10 from -12 to 3; the first bin holds what is smaller, the last what is larger. */
 enum { BINS = 4096 };
-static const double BIN_LOW = -12, BIN_HIGH = 3;
+static const double BIN_LOW = METRIC_SHOWN_LOG10_FROM, BIN_HIGH = METRIC_SHOWN_LOG10_TO;
 
 struct metrics {
     uint64_t scored, correct, in_top5;
@@ -311,6 +311,8 @@ bool metrics_get(const struct metrics *metrics, enum metric_id id, struct metric
         ret->median = quantile(metrics, 0.5);
         ret->p999 = quantile(metrics, 0.999);
         ret->max = metrics->kl_max;
+        for (size_t i = 0; i < BINS; i++)
+            ret->shown[i / (BINS / METRIC_SHOWN)] += metrics->bins[i];
         break;
     case METRIC_TOP1_AGREEMENT:
         ret->value = (double)metrics->agreed / compared;

@@ -81,12 +81,17 @@ int metrics_add_scores(struct metrics *metrics, const struct array *scores,
 int metrics_add_values(struct metrics *metrics, const struct array *output,
                        const struct array *reference, struct err *err);
 
+enum { METRIC_SHOWN = 64, METRIC_SHOWN_LOG10_FROM = -12, METRIC_SHOWN_LOG10_TO = 3 };
+
 struct metric_value {
     double value;
     uint64_t count; /* positions, samples or elements that it is taken over */
     /* KL alone: */
     bool has_quantiles;
     double median, p999, max;
+    /* Positions by their KL, in bins evenly spaced between the logarithms (to base 10) below; the
+     * first and the last hold what lies beyond. */
+    uint64_t shown[METRIC_SHOWN];
 };
 
 /* False when nothing was added that it could be computed from. +inf only where that is perfect:

@@ -121,34 +121,37 @@ static uint64_t evaluation_bytes(const struct evaluation *e) {
     return e->workspace_bytes + e->weight_bytes;
 }
 
+/* Which bytes a set was. */
+static int fill_set_files(struct report *report, const struct resolver *files,
+                          const struct digest *digests, struct report_file **ret, size_t *ret_count,
+                          struct err *err) {
+    struct report_file *rows = ARENA_ARRAY(report->arena, struct report_file, files->count);
+    if (!rows)
+        return err_set(err, ERR_NO_MEMORY, "no memory for the report");
+    for (size_t i = 0; i < files->count; i++) {
+        rows[i] = (struct report_file){.path = arena_strdup(report->arena, files->files[i].path),
+                                       .bytes = files->files[i].bytes};
+        if (!rows[i].path)
+            return err_set(err, ERR_NO_MEMORY, "no memory for the report");
+        if (digests) {
+            rows[i].sha256 = digests[i];
+            rows[i].digested = true;
+        }
+    }
+    *ret = rows;
+    *ret_count = files->count;
+    return 0;
+}
+
 static int baseline(struct run *r, const struct model *source, struct err *err) {
     double since = now_seconds();
     progress_logf(r->env->progress, "info", "baseline: the original on %" PRIu64 " samples",
                   dataset_samples(r->plan->evaluation));
-    if (measure(r, "baseline", source, NULL, &r->report->before, err) < 0)
+    if (measure(r, "baseline", source, NULL, &r->report->before, err) < 0 ||
+        fill_set_files(r->report, r->plan->evaluation_files, r->env->evaluation_digests,
+                       &r->report->evaluation_files, &r->report->evaluation_file_count, err) < 0)
         return err_context(err, "baseline");
     add_stage(r, "baseline", since, evaluation_bytes(r->report->before), r->plan->evaluate_bytes);
-    return 0;
-}
-
-static int fill_calibration_files(struct run *r, struct err *err) {
-    struct report *report = r->report;
-    const struct resolver *files = r->plan->calibration_files;
-    report->calibration_files = ARENA_ARRAY(report->arena, struct report_file, files->count);
-    if (!report->calibration_files)
-        return err_set(err, ERR_NO_MEMORY, "no memory for the report");
-    for (size_t i = 0; i < files->count; i++) {
-        struct report_file *row = &report->calibration_files[i];
-        *row = (struct report_file){.path = arena_strdup(report->arena, files->files[i].path),
-                                    .bytes = files->files[i].bytes};
-        if (!row->path)
-            return err_set(err, ERR_NO_MEMORY, "no memory for the report");
-        if (r->env->calibration_digests) {
-            row->sha256 = r->env->calibration_digests[i];
-            row->digested = true;
-        }
-    }
-    report->calibration_file_count = files->count;
     return 0;
 }
 
@@ -164,7 +167,8 @@ static int calibrate(struct run *r, const struct model *source, struct err *err)
                   plan->model->ranges->range_count, calibrate_method_name(options.method));
     if (calibrate_run(source, plan->model, plan->calibration, &options, report->arena,
                       &report->calibration, err) < 0 ||
-        fill_calibration_files(r, err) < 0)
+        fill_set_files(report, plan->calibration_files, r->env->calibration_digests,
+                       &report->calibration_files, &report->calibration_file_count, err) < 0)
         return err_context(err, "calibrate");
     const char *set =
         r->env->calibration_name ? r->env->calibration_name : plan->recipe->calibration.dataset;

@@ -36,7 +36,7 @@ struct pipeline_env {
     const struct digest *source_digests;
     /* What the sets are called, for the report; NULL: as in the recipe. */
     const char *evaluation_name, *calibration_name;
-    const struct digest *calibration_digests; /* like source_digests */
+    const struct digest *evaluation_digests, *calibration_digests; /* like source_digests */
     /* Test hook: called between write and verify. NULL in real life. */
     void (*before_verify)(void *self);
     void *before_verify_self;

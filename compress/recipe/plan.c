@@ -209,6 +209,7 @@ static int open_evaluation(struct plan *plan, struct resolver *files, struct vio
                        "measured");
         return 0;
     }
+    plan->evaluation_files = files;
     if (dataset_open(files, &plan->evaluation, err) < 0)
         return err_at_pointer(err, "%s", data_pointer ? data_pointer : "/dataset");
     struct evaluate_options options = plan_evaluate_options(plan, plan->model);

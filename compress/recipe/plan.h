@@ -45,6 +45,7 @@ struct plan {
     uint64_t disk_bytes;                      /* needed while running */
     double seconds;                           /* estimate */
     struct dataset *evaluation;               /* owned; NULL: nothing is measured */
+    const struct resolver *evaluation_files;  /* borrowed: its files */
     struct recipe_data measures; /* how; the recipe's, or defaults when only the job has data */
     struct violations warnings;
 };

@@ -22,6 +22,19 @@ static void print_metric_protocol(const struct evaluation *e, const struct metri
     jbuf_kv_string(b, "protocol", text);
 }
 
+static void print_histogram(const struct metric_value *value, struct jbuf *b) {
+    jbuf_key(b, "histogram");
+    jbuf_object(b);
+    jbuf_kv_int(b, "log10_from", METRIC_SHOWN_LOG10_FROM);
+    jbuf_kv_int(b, "log10_to", METRIC_SHOWN_LOG10_TO);
+    jbuf_key(b, "counts");
+    jbuf_array(b);
+    for (size_t i = 0; i < METRIC_SHOWN; i++)
+        jbuf_uint(b, value->shown[i]);
+    jbuf_array_end(b);
+    jbuf_object_end(b);
+}
+
 void evaluation_print_metric(const struct evaluation *e, enum metric_id id,
                              const struct evaluation_metric *m,
                              const struct evaluation_metric *before, struct jbuf *b) {
@@ -38,6 +51,7 @@ void evaluation_print_metric(const struct evaluation *e, enum metric_id id,
         jbuf_kv_number(b, "median", m->value.median);
         jbuf_kv_number(b, "p99_9", m->value.p999);
         jbuf_kv_number(b, "max", m->value.max);
+        print_histogram(&m->value, b);
     }
     jbuf_kv_string(b, "unit", metric->unit);
     jbuf_kv_bool(b, "higher_is_better", metric->higher_is_better);
@@ -133,13 +147,4 @@ void evaluation_print(const struct evaluation *e, struct jbuf *b) {
     jbuf_kv_uint(b, "workspace_bytes", e->workspace_bytes);
     jbuf_kv_uint(b, "weight_bytes", e->weight_bytes);
     jbuf_object_end(b);
-}
-
-char *evaluation_json(const struct evaluation *evaluation, size_t *ret_len) {
-    struct jbuf b;
-    jbuf_init(&b);
-    jbuf_object(&b);
-    evaluation_print(evaluation, &b);
-    jbuf_object_end(&b);
-    return jbuf_take(&b, ret_len);
 }

@@ -23,7 +23,5 @@ void evaluation_print_metric(const struct evaluation *evaluation, enum metric_id
 /* Infinitely good: no error at all. */
 bool evaluation_is_exact(enum metric_id id, double value);
 void evaluation_print(const struct evaluation *evaluation, struct jbuf *out);
-/* {"metrics": {...}, ...}: malloc'd; NULL when out of memory. */
-char *evaluation_json(const struct evaluation *evaluation, size_t *ret_len);
 
 #endif

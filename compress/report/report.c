@@ -127,6 +127,22 @@ static void print_tensors(const struct report *r, struct jbuf *b) {
     jbuf_array_end(b);
 }
 
+static void print_files(struct jbuf *b, const char *key, const struct report_file *files,
+                        size_t count) {
+    jbuf_key(b, key);
+    jbuf_array(b);
+    for (size_t i = 0; i < count; i++) {
+        char hex[DIGEST_HEX_LEN + 1];
+        digest_hex(&files[i].sha256, hex);
+        jbuf_object(b);
+        jbuf_kv_string(b, "path", files[i].path);
+        jbuf_kv_uint(b, "bytes", files[i].bytes);
+        jbuf_kv_string(b, "sha256", files[i].digested ? hex : NULL);
+        jbuf_object_end(b);
+    }
+    jbuf_array_end(b);
+}
+
 /* name → {value, before, ...}: what a table shows; `evaluation` has all of it. */
 static void print_metrics(const struct report *r, struct jbuf *b) {
     jbuf_key(b, "metrics");
@@ -145,6 +161,7 @@ static void print_metrics(const struct report *r, struct jbuf *b) {
     }
     jbuf_object(b);
     jbuf_kv_string(b, "dataset", r->evaluation_name);
+    print_files(b, "files", r->evaluation_files, r->evaluation_file_count);
     jbuf_key(b, "before");
     jbuf_object(b);
     evaluation_print(r->before, b);
@@ -154,22 +171,6 @@ static void print_metrics(const struct report *r, struct jbuf *b) {
     evaluation_print(r->after, b);
     jbuf_object_end(b);
     jbuf_object_end(b);
-}
-
-static void print_files(struct jbuf *b, const char *key, const struct report_file *files,
-                        size_t count) {
-    jbuf_key(b, key);
-    jbuf_array(b);
-    for (size_t i = 0; i < count; i++) {
-        char hex[DIGEST_HEX_LEN + 1];
-        digest_hex(&files[i].sha256, hex);
-        jbuf_object(b);
-        jbuf_kv_string(b, "path", files[i].path);
-        jbuf_kv_uint(b, "bytes", files[i].bytes);
-        jbuf_kv_string(b, "sha256", files[i].digested ? hex : NULL);
-        jbuf_object_end(b);
-    }
-    jbuf_array_end(b);
 }
 
 static void print_range(const struct calibrate_range *range, struct jbuf *b) {

@@ -73,7 +73,9 @@ struct report {
      * measured. */
     struct evaluation *before, *after;
     const char *evaluation_name; /* of the set; NULL: it has none */
-    bool calibrated;             /* the rest of these hold */
+    struct report_file *evaluation_files;
+    size_t evaluation_file_count;
+    bool calibrated; /* the rest of these hold */
     struct calibrate_result calibration;
     enum calibrate_method calibration_method;
     const char *calibration_name; /* of the set; NULL: it has none */

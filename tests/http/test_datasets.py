@@ -1,6 +1,9 @@
 """Datasets: the verbs of models on sets of arrays and on token ids; what a job holds on to."""
 import hashlib
+import io
 import struct
+import warnings
+import zipfile
 
 import tiny
 from harness import main
@@ -72,6 +75,53 @@ def bad_ones(s):
     refused(tiny.tar({"README.md": b"x"}), "unknown-format", "no .npz",
             headers={"Content-Type": "application/x-tar"})
     refused(tiny.digits()[:4], "malformed-dataset", "cut short")
+    for descr, item, slug, words in (
+            (">f4", 4, "unsupported", "big-endian (>f4): save a.astype('<f4')"),
+            ("<U1", 4, "unsupported", "numpy's type <U1 are no plain numbers"),
+            ("|S3", 3, "unsupported", "numpy's type |S3 are no plain numbers"),
+            ("<M8[D]", 8, "unsupported", "numpy's type <M8[D] are no plain numbers"),
+            ("<c16", 16, "unsupported", "no input of a model takes c128")):
+        p = refused(tiny.npz({"good": good, "x": (descr, [4], bytes(4 * item))}), slug, words)
+        s.check(p["errors"][0]["tensor"] in ("x", "x.npy"), "the array is named", p)
+    columns = tiny.npy("<f4", [2, 2], bytes(16)).replace(b"'fortran_order': False", b"'fortran_order': True ")
+    refused(columns, "unsupported", "column-major: save numpy.ascontiguousarray(a)")
+    scalar = tiny.npz({"good": good, "x": ("<f4", [], bytes(4))})
+    p = refused(scalar, "malformed-dataset", "a scalar has no samples")
+    s.equal(p["errors"][0]["tensor"], "x", "the array is named")
+
+
+def archives(s):
+    """Zip archives that are not what they say."""
+    def refused(data, words):
+        p = s.refused(s.put("/v1/datasets/bad", data), 422, "malformed-dataset", f"refused: {words}")
+        s.check(words in str(p), f"saying so: {words}", p)
+
+    array = tiny.npy("|u1", [4], b"abcd")
+    twice = io.BytesIO()
+    with warnings.catch_warnings(), zipfile.ZipFile(twice, "w") as z:
+        warnings.simplefilter("ignore")
+        z.writestr("x.npy", array)
+        z.writestr("x.npy", array)
+    refused(twice.getvalue(), 'two entries named "x.npy"')
+    other = io.BytesIO()
+    with zipfile.ZipFile(other, "w") as z:
+        z.writestr("x.npy", array)
+        z.writestr("readme.txt", "hello")
+    refused(other.getvalue(), 'entry "readme.txt" is no array NAME.npy')
+
+    # A small file that claims more than deflate can make of it, and one that does not.
+    samples = 16 << 20
+    bomb = tiny.npz({"x": ("|u1", [samples], bytes(samples))}, True)
+    claimed = bytearray(bomb)
+    at = claimed.rfind(b"PK\1\2") + 24
+    size = int.from_bytes(claimed[at:at + 4], "little")
+    for where in (at, 22):  # in the directory and in the entry's own header
+        claimed[where:where + 4] = (200 * size).to_bytes(4, "little")
+    refused(bytes(claimed), "claims more bytes than it can hold")
+    s.check(len(bomb) < samples // 500, "zeros pack well", len(bomb))
+    d = s.put("/v1/datasets/zeros", bomb).json()
+    s.equal((d["samples"], d["bytes"]), (samples, len(bomb)), "nothing of it is unpacked on disk")
+    s.equal(s.curl("DELETE", "/v1/datasets/zeros").status, 204, "deleted")
 
 
 def names_of_their_own(s):
@@ -115,4 +165,4 @@ def jobs(s):
     s.equal(s.submit("tiny", "f16")["dataset"], None, "and one without")
 
 
-main("datasets", [], one_file, folder, bad_ones, names_of_their_own, jobs)
+main("datasets", [], one_file, folder, bad_ones, archives, names_of_their_own, jobs)

@@ -1,5 +1,9 @@
 """Evaluation as a job: what is measured, on which version of which set, and what cannot be."""
+import hashlib
+import json
+import os
 import struct
+import subprocess
 import time
 
 import tiny
@@ -56,7 +60,10 @@ def measured(s):
     s.check(all(v["protocol"] for v in m.values()), "each with its protocol", m)
     s.equal(r["macs"], {"before": 16, "after": 16}, "multiply-adds of a sample")
     e = r["evaluation"]
-    s.equal(e["dataset"], "wrong-2", "the set is named")
+    data = tiny.labelled(ROWS, labels(2))
+    s.equal((e["dataset"], e["files"]),
+            ("wrong-2", [{"path": "data.npz", "bytes": len(data),
+                          "sha256": hashlib.sha256(data).hexdigest()}]), "the set is named")
     s.equal((e["before"]["protocol"]["against_original"], e["after"]["protocol"]),
             (False, {"dataset_kind": "arrays", "samples": 8, "left_out": 0, "batch": 3,
                      "labels": "scored", "against_original": True}), "and how it was used")
@@ -222,6 +229,78 @@ def token_ids(s):
     s.staging_empties("nothing is left in staging")
 
 
+def by_the_tool(s):
+    """The same without a server: refused before work, or found by the check."""
+    def tool(*words):
+        p = subprocess.run([os.environ["COMPRESSCTL"], *map(str, words)], capture_output=True,
+                           text=True, timeout=60)
+        return p.returncode, p.stdout, p.stderr
+
+    def put(name, data):
+        (s.dir / name).write_bytes(data)
+        return s.dir / name
+
+    x = struct.pack("<32f", *[v for row in ROWS for v in row])
+    good = ("<f4", [8, 4], x)
+    classes = ("|u1", [8], bytes(labels(0)))
+    high = ("|u1", [8], bytes([0, 1, 2, 3, 0, 4, 2, 3]))
+    nan = ("<f4", [8, 4], x[:100] + struct.pack("<f", float("nan")) + x[104:])
+    net, lm = put("net.onnx", tiny.linear_onnx(EYE)), put("lm.onnx", tiny.embedding_onnx(8, 3))
+    flipped = bytearray(tiny.npz({"x": good, "label": classes}))
+    flipped[flipped.find(x) + 2] ^= 1
+    ids = tiny.npy("<u2", [41], struct.pack("<41H", *[i % 9 for i in range(41)]))
+    cases = [
+        (net, "high.npz", tiny.npz({"x": good, "label": high}),
+         'sample 5 of "label" holds 4, outside of 0 to 3: the classes of \'y\''),
+        (net, "nan.npz", tiny.npz({"x": nan, "label": classes}), 'sample 6 of "x" holds a NaN'),
+        (net, "flipped.npz", bytes(flipped), 'entry "x.npy" is corrupt'),
+        (net, "lengths.npz", tiny.npz({"x": good, "label": ("|u1", [7], bytes(7))}),
+         '"x" holds 8 samples, "label" 7'),
+        (net, "wide.npz", tiny.npz({"x": ("<f4", [4, 8], x)}),
+         'the input "x" is f32[batch,4], a batch of the dataset is f32[4,8]'),
+        (net, "ints.npz", tiny.npz({"x": ("<i4", [8, 4], x)}), '"x" wants f32, which'),
+        (net, "float.npz", tiny.npz({"x": good, "label": ("<f4", [8], x[:32])}),
+         "labels are class ids, integers; the dataset gives f32"),
+        (net, "target.npz", tiny.npz({"x": good, "y": ("<f4", [8, 3], x[:96])}),
+         'the output "y" is f32[batch,4], a batch of the dataset is f32[8,3]'),
+        (net, "empty.npz", tiny.npz({"x": ("<f4", [0, 4], b"")}), '"x" holds no samples'),
+        (net, "big.npz", tiny.npz({"x": (">f4", [8, 4], x)}), "big-endian"),
+        (lm, "ids.npy", ids, 'token 8 of "ids" is 8, outside of 0 to 7: the rows of \'wte\''),
+        (lm, "short.npy", ids[:-60], "cut short"),
+        (lm, "row.npz", tiny.npz({"input_ids": ("<i8", [1, 2], struct.pack("<2q", 1, 8))}),
+         'sample 0 of "input_ids" holds 8, outside of -8 to 7: the rows of \'wte\''),
+    ]
+    recipe = put("f16.json", b'{"stages": [{"pass": "quantize", "scheme": "f16"}], '
+                             b'"evaluation": {"window": 8}}')
+    out = s.dir / "out.onnx"
+    for model, name, data, words in cases:
+        path = put(name, data)
+        code, _, said = tool("evaluate", model, "-d", path, "--window", 8, "--latency", 0)
+        s.check(code != 0 and words in said, f"evaluate: {name}: {words}", (code, said))
+        code, _, said = tool("compress", model, "-r", recipe, "-d", path, "-o", out)
+        s.check(code != 0 and words in said and not out.exists(), f"compress: {name}", (code, said))
+    path = put("good.npz", tiny.npz({"x": good, "label": classes}))
+    code, _, said = tool("evaluate", net, "-d", path, "-m", "accuracy,kl")
+    s.check(code != 0 and "kl needs an original" in said and "top5" in said and
+            "(nearest: cross_entropy)" in said, "a metric that needs another model", said)
+    code, text, _ = tool("evaluate", net, "-d", path, "--json", "--against", net, "--latency", 3)
+    e = json.loads(text)
+    s.equal((code, e["dataset"][0]["sha256"]),
+            (0, hashlib.sha256(path.read_bytes()).hexdigest()), "the set's digest is in the result")
+    s.check(all(m["protocol"] for o in [e, *e["outputs"]] for m in o["metrics"].values()),
+            "every metric with its protocol", e)
+    h = e["metrics"]["kl"]["histogram"]
+    s.equal((len(h["counts"]), sum(h["counts"]), e["layers"][0]["compared"], e["latency"]["runs"]),
+            (64, 8, True, 3), "and what charts are drawn from")
+    code, text, _ = tool("evaluate", lm, "-d", put("text.npy", tiny.npy(
+        "<u2", [41], struct.pack("<41H", *[i % 8 for i in range(41)]))), "--window", 8)
+    s.check(code == 0 and "windows of 8, stride 8" in text and "perplexity" in text,
+            "perplexity with window and stride", text)
+    code, text, _ = tool("evaluate", net, "-d", put("shape.npz", tiny.npz(
+        {"x": good, "label": ("|u1", [8, 2], bytes(16))})), "--latency", 0)
+    s.check(code == 0 and "not scored, they fit no output" in text, "labels that score nothing", text)
+
+
 def until_evaluating(s, job):
     until = time.time() + 30
     while time.time() < until:
@@ -271,4 +350,4 @@ def met_in_the_middle(s):
 
 
 main("evaluation", ["--jobs", "1"], upload, measured, compared, any_recipe, bad_data,
-     found_before_work, token_ids, by_name, met_in_the_middle)
+     found_before_work, token_ids, by_the_tool, by_name, met_in_the_middle)

@@ -76,6 +76,9 @@ static void divergence(void **state) {
     CHECK_NUM(value.max, kl, 1e-6);
     CHECK_NUM(value.median, 0, 1e-9);
     CHECK_NUM(value.p999, kl, kl * 0.005);
+    size_t at = (size_t)((log10(kl) + 12) / 15 * METRIC_SHOWN);
+    CHECK_UINT(value.shown[0], 1);
+    CHECK_UINT(value.shown[at], 1);
     CHECK_NUM(get(m, METRIC_TOP1_AGREEMENT), 0.5, 0);
     /* as probabilities */
     struct metrics *again = metrics_new();
