@@ -119,7 +119,8 @@ static void start(struct fixture *f, size_t samples, float last, const char *w) 
     char lines[200], shape[32];
     float *x = malloc(samples * WIDE * sizeof *x);
     CHECK(x != NULL);
-    *f = (struct fixture){.wanted = {{.value = "x"}, {.value = "r", .from_zero = true}}};
+    *f = (struct fixture){
+        .wanted = {{.value = "x"}, {.value = "r", .from_zero = true, .zero_point = -128}}};
     snprintf(lines, sizeof lines,
              "input x f32[batch,4]\nfloats w %s\nMul x w -> t\nRelu t -> r\nSqrt r -> y\n"
              "output y f32[batch,4]",
