@@ -31,6 +31,9 @@
         .microsoft = is_microsoft                                                           \
     }
 
+#define BIASED(name, b) \
+    { .op_type = name, .kind = ROLE_OP_BIASED, .weight = NONE, .bias = b, .microsoft = true }
+
 static const struct role_op table[] = {
     MOVE("Cast"),
     MOVE("CastLike"),
@@ -130,6 +133,9 @@ static const struct role_op table[] = {
     {.op_type = "GRU", .kind = ROLE_OP_RNN, .weight = 1, .bias = 3},
     {.op_type = "LSTM", .kind = ROLE_OP_RNN, .weight = 1, .bias = 3},
     {.op_type = "RNN", .kind = ROLE_OP_RNN, .weight = 1, .bias = 3},
+    BIASED("BiasGelu", 1),
+    BIASED("BiasSplitGelu", 1),
+    BIASED("FastGelu", 1),
     PLAIN("Shape", ROLE_OP_SHAPE),
     PLAIN("Size", ROLE_OP_SHAPE),
 };

@@ -22,7 +22,8 @@ enum role_kind {
     ROLE_OP_NORM,      /* inputs [weight, bias) are of it, and [data, end) tables of embeddings */
     ROLE_OP_ATTENTION, /* inputs [data, end) are queries, keys, values */
     ROLE_OP_RNN,
-    ROLE_OP_SHAPE, /* looks at the type of its input alone */
+    ROLE_OP_BIASED, /* something else that takes a bias */
+    ROLE_OP_SHAPE,  /* looks at the type of its input alone */
 };
 
 #define ROLE_OP_NONE (-1)

@@ -417,6 +417,9 @@ static int see(struct roles *r, struct scope *s, const struct node *node, const 
         add_role(r, input_tag(s, node, op->bias), ROLE_BIAS);
         out->above = true;
         return 0;
+    case ROLE_OP_BIASED:
+        add_role(r, input_tag(s, node, op->bias), ROLE_BIAS);
+        return 0;
     case ROLE_OP_SHAPE:
         out->varies = out->above = false;
         return 0;

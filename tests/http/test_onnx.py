@@ -29,6 +29,29 @@ def one_file(s):
               "recipe-does-not-fit", "a preset for other containers")
 
 
+def selected(s):
+    """Roles of the graph, and tensors by the nodes that read them."""
+    m = s.get("/v1/models/net?tensors=true").json()
+    by_name = {t["name"]: t for t in m["tensors"]}
+    s.equal({n: t["role"] for n, t in by_name.items()},
+            {"conv.w": "conv,first", "conv.b": "bias", "fc.w": "head,last", "fc.b": "bias"}, "roles")
+    node = by_name["fc.w"]["nodes"][0]
+    for selector in ("role:head", f"node:{node}"):
+        recipe = {"stages": [{"pass": "quantize", "scheme": "f16", "targets": selector}]}
+        rows = s.post("/v1/plan", {"model": "net", "recipe": recipe}).json()["tensors"]
+        s.check("fc.w" in [t["name"] for t in rows if t["scheme"] == "f16"], f"planned by {selector}", rows)
+        s.equal([t["role"] for t in rows if t["name"] == "fc.w"], ["head,last"], "with its role")
+    job = s.wait(s.submit("net", recipe)["id"])
+    s.equal(job["state"], "succeeded", "a job by a node's name")
+    rows = s.get(f"/v1/jobs/{job['id']}/report").json()["tensors"]
+    s.equal([(t["scheme"], t["role"]) for t in rows if t["name"] == "fc.w"], [("f16", "head,last")], "reported")
+    recipe["stages"][0]["targets"] = f"node:{node}x"
+    p = s.refused(s.post("/v1/plan", {"model": "net", "recipe": recipe}), 422, "recipe-does-not-fit",
+                  "no node is called so")
+    s.equal((p["errors"][0]["pointer"], p["errors"][0]["nearest"]), ("/recipe/stages/0/targets", node),
+            "the one that was meant is named")
+
+
 def folder(s):
     files = {p.name: p.read_bytes() for p in (GOLDEN / "external").iterdir()}
     tar = {"Content-Type": "application/x-tar"}
@@ -49,4 +72,4 @@ def refused(s):
     s.check("m.onnx" in str(p), "the file is named", p)
 
 
-main("onnx", [], one_file, folder, refused)
+main("onnx", [], one_file, selected, folder, refused)

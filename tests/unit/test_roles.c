@@ -149,17 +149,17 @@ static void operators(void **state) {
         "weight bias:qkvb f32[24]\nweight attn_out:o f32[8,8]\nweight norm:g f32[8]\n"
         "weight norm:b f32[8]\nweight mlp:up f32[8,16]\nweight mlp:down f32[16,8]\n"
         "weight attn_qkv:q f32[8,8]\nweight attn_qkv:k f32[8,4]\nweight attn_qkv:v f32[8,4]\n"
-        "weight attn_out:o2 f32[8,8]\nweight head,last:w f32[8,5]\n"
+        "weight attn_out:o2 f32[8,8]\nweight head,last:w f32[8,5]\nweight bias:fast f32[16]\n"
         "com.microsoft.Attention x attn_qkv,first:qkv bias:qkvb -> c num_heads=2\n"
         "MatMul c attn_out:o -> a\n"
         "com.microsoft.SkipLayerNormalization a x norm:g norm:b -> n - - x1\n"
-        "MatMul n mlp:up -> h\ncom.microsoft.FastGelu h -> h1\nMatMul h1 mlp:down -> h2\n"
+        "MatMul n mlp:up -> h\ncom.microsoft.FastGelu h bias:fast -> h1\nMatMul h1 mlp:down -> h2\n"
         "com.microsoft.SkipSimplifiedLayerNormalization h2 n norm:g -> n2\n"
         "MatMul n2 attn_qkv:q -> q\nMatMul n2 attn_qkv:k -> k\nMatMul n2 attn_qkv:v -> v\n"
         "com.microsoft.GroupQueryAttention q k v - - lengths lengths -> c2 num_heads=2 "
         "kv_num_heads=1\n"
         "MatMul c2 attn_out:o2 -> a2\nMatMul a2 head,last:w -> y\noutput y f32[1,4,5]",
-        12);
+        13);
 }
 
 /* A U-Net's: GroupNorm in pieces, attention over places by convolutions, time that is added. */
