@@ -69,7 +69,7 @@ static bool pad_list(const struct node *node, const struct fact *const *facts,
 static int read_pads(const struct node *node, const struct fact *const *facts,
                      const struct array *const *arrays, unsigned rank, struct dim *ret_before,
                      struct dim *ret_after, bool *ret_known, struct err *err) {
-    struct dim pads[2 * LIMIT_RANK], axes[LIMIT_RANK];
+    struct dim pads[2 * LIMIT_RANK] = {0}, axes[LIMIT_RANK] = {0};
     size_t count = 0, axis_count = rank;
     bool has_axes = node->version >= 18 && node_has(node, AXES), named[LIMIT_RANK] = {false};
     *ret_known = pad_list(node, facts, arrays, PADS, pads, 2 * LIMIT_RANK, &count) &&

@@ -16,6 +16,7 @@
 #include "compress/graph/op.h"
 #include "compress/graph/relate.h"
 
+#include <assert.h>
 #include <inttypes.h>
 
 /* Elements per tile, and those that go through a buffer on the stack at a time. */
@@ -405,6 +406,7 @@ static int quant_dims(struct relations *r, const struct op_run *shapes) {
     const struct quant_params *params = shapes->node->params;
     const struct array *x = shapes->in[0], *scale = shapes->in[1];
     unsigned axis = (unsigned)(params->axis < 0 ? params->axis + x->rank : params->axis);
+    assert(scale); /* an input that must be there */
     if (relate_elementwise(r, shapes) < 0)
         return -1;
     for (size_t i = 1; i < shapes->node->in_count; i++)

@@ -287,7 +287,7 @@ static uint64_t resize_scratch(const struct op_run *shapes, bool backward, unsig
     const struct resize *p = shapes->node->params;
     const struct array *x = shapes->in[0], *y = shapes->out[0];
     uint64_t bytes = 64, elements = x->elements;
-    unsigned item = sizeof(real), order[LIMIT_RANK];
+    unsigned item = sizeof(real), order[LIMIT_RANK] = {0};
     if (x->elements == 0 || y->elements == 0)
         return bytes;
     if (p->how.mode == RESAMPLE_NEAREST && array_item_bytes(x->dtype) > item)
@@ -320,7 +320,7 @@ static int prepare(const struct op_run *run, struct passes *ret, struct err *err
     struct side sides[LIMIT_RANK] = {{0}};
     struct dim in[LIMIT_RANK], sizes[LIMIT_RANK];
     size_t size_count = 0;
-    unsigned axes[LIMIT_RANK], order[LIMIT_RANK];
+    unsigned axes[LIMIT_RANK], order[LIMIT_RANK] = {0};
     size_t count = 0;
     uint64_t dims[LIMIT_RANK] = {0};
     if (p->scales_slot && node_has(node, p->scales_slot) && run->in[p->scales_slot]->elements)

@@ -119,6 +119,7 @@ static void cut(const struct gemm *g, struct grid *ret) {
     } else {
         cut_matrix(g, ret);
     }
+    assert(ret->rows && ret->cols);
     ret->row_tiles = pieces(g->m, ret->rows);
     ret->col_tiles = pieces(g->n, ret->cols);
     if (ret->row_tiles * ret->col_tiles == 1)

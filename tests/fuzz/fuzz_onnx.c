@@ -1,5 +1,7 @@
-/* ONNX: untouched; with every node written anew, so that calls of functions are opened; and with
- * the weights moved to a file of their own. */
+/*
+ * ONNX: untouched; quantized; in a folder, beside a file of weights; with every node written anew,
+ * so that calls of functions are opened; and with the weights moved to a file of their own.
+ */
 #include "compress/base/arena.h"
 #include "compress/formats/onnx.h"
 #include "compress/graph/graph.h"
@@ -10,6 +12,7 @@
 #include <string.h>
 
 #define OUTSIDE_BYTES 2048 /* a ceiling that small weights exceed */
+#define WEIGHTS_BYTES 4096 /* of the file beside it */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -39,6 +42,16 @@ static void write_changed(struct model *model, uint64_t limit_bytes) {
     arena_free(arena);
 }
 
+/* External data are to be found; which of several models is meant, too. */
+static void beside_weights(const char *const *schemes, const uint8_t *data, size_t len) {
+    static const uint8_t weights[WEIGHTS_BYTES] = {1, 2, 3};
+    const struct resolver_file listed[] = {{len % 3 ? "m.onnx" : "model.onnx", len},
+                                           {"weights.bin", sizeof weights},
+                                           {"other.onnx", len}};
+    const void *const bytes[] = {data, weights, data};
+    fuzz_model_folder("onnx", schemes, len / 2, listed, bytes, len % 4 ? 2 : 3);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     static const char *const schemes[] = {"f32",          "f16",         "int8", "int4",
                                           "int8/dynamic", "int8/static", NULL};
@@ -46,7 +59,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len) {
     const void *bytes = data;
     struct err err = ERR_INIT;
     struct model *model;
-    fuzz_model("onnx", "m.onnx", schemes, data, len);
+    fuzz_model("onnx", len % 2 ? "m.onnx" : "model", schemes, data, len); /* known by its bytes */
+    beside_weights(schemes, data, len);
     struct resolver *files = resolver_over_memory(&listed, &bytes, 1, true);
     if (!files)
         abort();

@@ -447,7 +447,7 @@ static void reference(const struct opcase *c, size_t which, double *ret) {
         double y = (array_number(x, i) - mean) /
                    (deviation ? sqrt(variance) + 1e-9 : sqrt(variance + epsilon));
         uint64_t channel = by_group ? i / plane % x->dims[1] : i;
-        if (by_group && scale->elements != x->dims[1])
+        if (by_group && scale && scale->elements != x->dims[1])
             channel /= of_group;
         if (scale)
             y *= array_number(scale, channel % scale->elements);

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+/* Long cases are written as two literals. */
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma) */
 #define CASES(row, ...) const char *const op_cases_##row[] = {__VA_ARGS__, NULL}
 
 /* op_act.c: activations */
@@ -633,3 +635,4 @@ CASES(
     "RNN(direction='bidirectional', activations=['Elu','ScaledTanh'], activation_alpha=[0.5,2.0], "
     "activation_beta=[0.4]) f32[4,3,5] f32[2,6,5] f32[2,6,6] f32[2,12] i32[3]{4,0,2} -> 2",
     "RNN f32[0,3,5] f32[1,6,5] f32[1,6,6] - - f32[1,3,6] -> 2");
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
