@@ -163,7 +163,7 @@ const char *encoding_describe(const struct encoding *e, char *text, size_t cap) 
 
 static uint64_t groups_per_row(const struct encoding *e, uint64_t cols) {
     if (e->granularity == GRANULARITY_GROUP)
-        return cols / e->group_len;
+        return (cols + e->group_len - 1) / e->group_len;
     return e->granularity == GRANULARITY_CHANNEL;
 }
 
@@ -196,7 +196,7 @@ static int check_scale(const struct encoding *e, uint64_t cols, struct err *err)
         return err_set(err, ERR_MISFIT, "%s needs one scale per %s", e->codec->name,
                        e->codec->family == CODEC_SCALED ? "channel or tensor"
                                                         : "tensor, channel or group");
-    if (e->group_len == 0 || cols % e->group_len) {
+    if (e->group_len == 0 || (cols % e->group_len && !e->padded)) {
         err_set(err, ERR_MISFIT, "rows of %llu do not divide into groups of %u",
                 (unsigned long long)cols, e->group_len);
         return err_nearest(err, "%llu", (unsigned long long)nearest_divisor(cols, e->group_len));
@@ -242,6 +242,8 @@ struct encoded_size encoding_size(const struct encoding *e, uint64_t rows, uint6
         size.row_bytes = cols / codec->block_len * codec->block_bytes;
         break;
     case CODEC_AFFINE:
+        if (e->padded)
+            cols = groups_per_row(e, cols) * e->group_len;
         size.row_bytes = e->packing == PACKING_WORDS ? (cols * bits + 31) / 32 * 4 : cols;
         break;
     case CODEC_SCALED:

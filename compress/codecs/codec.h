@@ -70,7 +70,9 @@ struct encoding {
     const struct codec *codec;
     enum dtype dtype;             /* PLAIN: the element type; else DTYPE_NONE */
     enum granularity granularity; /* AFFINE and SCALED */
-    uint32_t group_len;           /* GROUP only: columns per group, divides cols */
+    uint32_t group_len;           /* GROUP only: columns per group, divides cols unless padded */
+    bool padded;                  /* GROUP: a row's last group may be shorter; its codes have room
+                                     for a whole one, zeros at the end */
     bool symmetric;               /* AFFINE */
     enum packing packing;         /* AFFINE */
     enum dtype scale_dtype;       /* AFFINE and SCALED: F32, F16 or BF16 */

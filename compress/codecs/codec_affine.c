@@ -118,7 +118,9 @@ static int load_zero(const struct encoding *e, const void *part, uint64_t row, u
 }
 
 static uint64_t group_len(const struct encoding *e, uint64_t cols) {
-    return e->granularity == GRANULARITY_GROUP ? e->group_len : cols;
+    if (e->granularity == GRANULARITY_GROUP && e->group_len < cols)
+        return e->group_len;
+    return cols ? cols : 1;
 }
 
 /* Columns [c0, c0 + n) of all these rows. Scales are computed again rather than loaded: another
@@ -163,7 +165,7 @@ static void encode(const struct encoding *e, const struct encode_options *option
                    uint64_t rows, uint64_t cols, const float *x, const struct value_range *ranges,
                    void *data, void *scale, void *zero_point, struct encode_stats *stats) {
     const int one = e->granularity == GRANULARITY_TENSOR;
-    const uint64_t len = group_len(e, cols), groups = cols / len;
+    const uint64_t whole = group_len(e, cols), groups = (cols + whole - 1) / whole;
     const uint64_t row_bytes = encoding_size(e, 1, cols).row_bytes;
     struct sink sink = {.packs = e->packing == PACKING_WORDS && e->codec->bits == 4};
     if (e->granularity == GRANULARITY_COLUMN) {
@@ -174,7 +176,8 @@ static void encode(const struct encoding *e, const struct encode_options *option
         uint8_t *row_data = (uint8_t *)data + r * row_bytes;
         sink.out = row_data;
         for (uint64_t g = 0; g < groups; g++) {
-            uint64_t at = r * cols + g * len, row = one ? 0 : row0 + r;
+            uint64_t at = r * cols + g * whole, row = one ? 0 : row0 + r;
+            uint64_t len = cols - g * whole < whole ? cols - g * whole : whole;
             struct float_range span = codec_scan(x + at, len, at, stats);
             struct affine grid =
                 one ? grid_of(e, ranges->min, ranges->max) : grid_of(e, span.min, span.max);
@@ -215,7 +218,7 @@ static void decode(const struct encoding *e, uint64_t row0, uint64_t rows, uint6
                    const void *data, const void *scale, const void *zero_point, float *ret) {
     const int one = e->granularity == GRANULARITY_TENSOR;
     const int packs = e->packing == PACKING_WORDS && e->codec->bits == 4;
-    const uint64_t len = group_len(e, cols), groups = cols / len;
+    const uint64_t whole = group_len(e, cols), groups = (cols + whole - 1) / whole;
     const uint64_t row_bytes = encoding_size(e, 1, cols).row_bytes;
     struct affine grid = grid_of(e, 0, 0); /* for lo, hi and flip */
     if (e->granularity == GRANULARITY_COLUMN) {
@@ -228,10 +231,11 @@ static void decode(const struct encoding *e, uint64_t row0, uint64_t rows, uint6
     for (uint64_t r = 0; r < rows; r++)
         for (uint64_t g = 0; g < groups; g++) {
             uint64_t row = one ? 0 : row0 + r;
+            uint64_t len = cols - g * whole < whole ? cols - g * whole : whole;
             grid.scale = codec_scale_load(e->scale_dtype, scale, row * groups + g);
             grid.zero = load_zero(e, zero_point, row, g, groups);
-            decode_run(&grid, packs, (const uint8_t *)data + r * row_bytes, g * len, len,
-                       ret + r * cols + g * len);
+            decode_run(&grid, packs, (const uint8_t *)data + r * row_bytes, g * whole, len,
+                       ret + r * cols + g * whole);
         }
 }
 

@@ -153,7 +153,7 @@ static int know_nbits(struct known *k, const struct node *node, struct err *err)
     int64_t bits = node_int(node, "bits", 4), block = node_int(node, "block_size", 0);
     int64_t rows = node_int(node, "K", 0), columns = node_int(node, "N", 0);
     if (!w || !s || node_has(node, 3) || node_has(node, 4) || (bits != 4 && bits != 8) ||
-        block < 16 || block > INT32_MAX || rows < 1 || columns < 1 || rows % block ||
+        block < 16 || block > INT32_MAX || rows < 1 || columns < 1 ||
         rows > (int64_t)LIMIT_ELEMENTS || columns > (int64_t)LIMIT_ELEMENTS)
         return 0;
     struct tensor shape = *w;
@@ -163,6 +163,7 @@ static int know_nbits(struct known *k, const struct node *node, struct err *err)
     struct encoding e = {.codec = codec_by_name(bits == 4 ? "int4" : "int8"),
                          .granularity = GRANULARITY_GROUP,
                          .group_len = (uint32_t)block,
+                         .padded = rows % block != 0,
                          .symmetric = true,
                          .packing = PACKING_WORDS,
                          .scale_dtype = DTYPE_F32,

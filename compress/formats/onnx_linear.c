@@ -2,6 +2,7 @@
 #include "compress/formats/onnx_linear.h"
 
 #include "compress/base/arena.h"
+#include "compress/tensor/array.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,9 +26,7 @@ static bool is_product(const struct use *use, bool *ret_is_rows) {
     if (strcmp(node->op_type, "MatMul") == 0)
         return true;
     *ret_is_rows = node_int(node, "transB", 0) != 0;
-    return strcmp(node->op_type, "Gemm") == 0 && node_int(node, "transA", 0) == 0 &&
-           node_float(node, "alpha", 1) == 1 &&
-           (!node_has(node, 2) || node_float(node, "beta", 1) == 1);
+    return strcmp(node->op_type, "Gemm") == 0 && node_int(node, "transA", 0) == 0;
 }
 
 static bool reads_well(const struct graph *graph, const struct value *weight, size_t *seen,
@@ -179,6 +178,35 @@ static int multiply_integer(struct node *old, struct value *scale, struct value 
     return add(old, &spec, NULL, err);
 }
 
+/* An input of a Gemm times the number that one of its attributes holds. */
+static int scale_input(struct node *gemm, size_t slot, const char *attr, struct err *err) {
+    struct graph *graph = gemm->graph;
+    struct value *in[2], *out;
+    double factor = node_float(gemm, attr, 1);
+    if (!node_has(gemm, slot) || factor == 1)
+        return 0;
+    struct array *array = array_in_arena(graph->arena, DTYPE_F32, 0, NULL);
+    if (!array)
+        return no_memory(err);
+    *(float *)array->data = (float)factor;
+    in[0] = gemm->in[slot];
+    if (graph_add_constant(graph, NULL, array, &in[1], err) < 0 ||
+        new_value(graph, DTYPE_F32, &out, err) < 0)
+        return -1;
+    out->type = in[0]->type;
+    if (add(gemm,
+            &(struct node_spec){.op_type = "Mul",
+                                .domain = "",
+                                .version = gemm->version,
+                                .in = in,
+                                .in_count = 2,
+                                .out = &out,
+                                .out_count = 1},
+            NULL, err) < 0)
+        return -1;
+    return graph_set_input(gemm, slot, out, err);
+}
+
 static int replace(const struct linear *l, struct node *old, struct err *err) {
     struct graph *graph = old->graph;
     struct value *y = old->out[0], *unused, *scale, *to = y;
@@ -187,6 +215,9 @@ static int replace(const struct linear *l, struct node *old, struct err *err) {
         graph_remove_node(old);
         return 0;
     }
+    if (strcmp(old->op_type, "Gemm") == 0 &&
+        (scale_input(old, 0, "alpha", err) < 0 || scale_input(old, 2, "beta", err) < 0))
+        return -1;
     if (graph_resolve(graph, l->scale, &scale, err) < 0 ||
         graph_take_over(graph, y, &unused, err) < 0)
         return -1;
@@ -261,7 +292,7 @@ int onnx_linear_rewrite(struct model *model, struct graph *graph, struct value *
         codes = type_of(DTYPE_I8, 2, (const uint64_t[]){l.k, l.n});
         scales = type_of(DTYPE_F32, 1, &l.n);
     } else { /* [N, K / block, bytes of a block] and a scale per block */
-        uint64_t rows = l.k, blocks = l.n / e->group_len;
+        uint64_t rows = l.k, blocks = (l.n + e->group_len - 1) / e->group_len;
         codes = type_of(DTYPE_U8, 3,
                         (const uint64_t[]){rows, blocks, e->group_len * e->codec->bits / 8});
         scales = type_of(DTYPE_F32, 1, (const uint64_t[]){rows * blocks});

@@ -4,7 +4,8 @@
  *   MatMul(a, W)          →  MatMulNBits(a, W, W_scale)                          weights alone
  *   MatMul(a, W)          →  Mul(Cast(MatMulInteger(q, W, z)), Mul(s, W_scale))  activations too
  *                            with q, s, z = DynamicQuantizeLinear(a), one for all readers of a
- *   Gemm(a, W, c)         →  the same and Add(.., c); alpha 1, beta 1, a not transposed
+ *   Gemm(a, W, c)         →  the same and Add(.., c), Mul before where alpha or beta are not 1;
+ *                            a not transposed
  *
  * The value of W becomes that of its codes; its scales are a new value beside it, another part of
  * the same tensor.

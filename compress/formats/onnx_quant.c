@@ -53,13 +53,19 @@ static bool is_half(const struct encoding *e) {
 /* Lengths that all of MatMulNBits' kernels take. */
 static const uint32_t blocks[] = {128, 64, 32};
 
-/* The longest block up to the one asked for that divides the rows; 0: none. */
+/* The longest block up to the one asked for that pads the rows least; 0: none. */
 static uint32_t block_of(const struct encoding *wanted, uint64_t cols) {
     uint32_t most = wanted->granularity == GRANULARITY_GROUP ? wanted->group_len : blocks[0];
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        if (blocks[i] <= most && cols % blocks[i] == 0)
-            return blocks[i];
-    return 0;
+    uint32_t best = 0;
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
+        uint64_t padding = (blocks[i] - cols % blocks[i]) % blocks[i];
+        if (blocks[i] > most || padding >= least)
+            continue;
+        best = blocks[i];
+        least = padding;
+    }
+    return least < cols ? best : 0; /* else more than half would be padding */
 }
 
 /* Codes and scales for products; *wanted becomes what is stored where no reader takes them. */
@@ -82,6 +88,7 @@ static void adapt_integers(const struct tensor *tensor, const struct graph *grap
         e.transposed = !is_rows;
         tensor_matrix(tensor, &e, &rows, &cols);
         e.group_len = block_of(&e, cols);
+        e.padded = e.group_len && cols % e.group_len;
         e.granularity = GRANULARITY_GROUP;
         e.packing = PACKING_WORDS;
     }

@@ -5,7 +5,7 @@
  * `prepare` then rewrites the graph, through graph.h alone, so that the file says the same:
  *
  *   int8, int4        products with constant matrices by MatMulNBits, in blocks of 128, 64 or 32:
- *                     the longest that is not above group_size and divides the matrix
+ *                     the longest that is not above group_size and pads the matrix least
  *   int8, with        the same by MatMulInteger, a scale per output channel; activations are
  *   activations       quantized as they come (onnx_linear.h)
  *   int8, activations products and convolutions between QuantizeLinear and DequantizeLinear, a

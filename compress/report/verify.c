@@ -186,7 +186,7 @@ static uint64_t span_of(const struct encoding *e, uint64_t elements, uint64_t co
         return elements;
     if (e->codec->family == CODEC_BLOCK)
         return e->codec->block_len;
-    return e->granularity == GRANULARITY_GROUP ? e->group_len : cols;
+    return e->granularity == GRANULARITY_GROUP && e->group_len < cols ? e->group_len : cols;
 }
 
 static uint64_t count_nonzero(const float *x, uint64_t n) {
@@ -211,8 +211,10 @@ static int compare_values(const struct verifier *v, const struct scratch *s, uin
     uint64_t span = span_of(&before->wanted, elements, cols);
     bool check = bound_is_per_span(pair);
     kernel_error *measure = kernels_get()->error_stats_f32;
-    for (uint64_t at = 0; at < elements; at += span) {
-        uint64_t n = elements - at < span ? elements - at : span;
+    for (uint64_t at = 0, n = 0; at < elements; at += n) {
+        n = elements - at < span ? elements - at : span;
+        if (span < cols && cols - at % cols < n) /* the last group of a row may be shorter */
+            n = cols - at % cols;
         struct error_stats stats;
         measure(s->before + at, s->after + at, n, &stats);
         add_stats(&tile->stats, &stats, at);

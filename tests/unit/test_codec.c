@@ -82,6 +82,11 @@ static void misfits_name_the_nearest(void **state) {
     CHECK_INT(encoding_check(&e, 3, 576, &err), -1);
     CHECK_TEXT(err.nearest, "144"); /* 16 away; 96 is 32 away */
     CHECK_FAILS(encoding_check(&e, 3, 576, NULL), &err, ERR_MISFIT);
+    e.padded = true;
+    CHECK_OK(encoding_check(&e, 3, 576, &err), &err);
+    CHECK_UINT(encoding_size(&e, 3, 576).scale_count, 3 * 5);
+    CHECK_UINT(encoding_size(&e, 3, 576).row_bytes, 5 * 64);
+    e.padded = false;
     e.group_len = 1000;
     CHECK_INT(encoding_check(&e, 3, 576, &err), -1);
     CHECK_TEXT(err.nearest, "576");
@@ -185,13 +190,13 @@ static void round_trip_affine(const struct codec *codec) {
         for (uint64_t cols = 1; cols < 40; cols += 1 + cols / 7)
             for (uint32_t group = 1; group <= cols; group += 2 + (uint32_t)cols / 5) {
                 e.group_len = group;
-                if (e.granularity == GRANULARITY_GROUP && cols % group)
-                    continue;
+                e.padded = e.granularity == GRANULARITY_GROUP && cols % group;
                 round_trip(&e, variant / 36, 1 + cols % 19, cols);
                 if (e.granularity != GRANULARITY_GROUP)
                     break;
             }
         e.group_len = 35;
+        e.padded = false;
         round_trip(&e, variant / 36, 3, 2100); /* more than one piece */
     }
 }

@@ -86,6 +86,13 @@ static const char matmul[] = "input x f32[2,64]\nweight w f32[64,6]\nMatMul x w 
 static const char gemm[] = "input x f32[2,64]\nweight w f32[6,64]\nweight b f32[6]\n"
                            "Gemm x w b -> y transB=1\noutput y f32[2,6]";
 
+/* Rows that no block divides: the last is padded. */
+static const char padded[] =
+    "input x f32[2,64]\nweight w f32[40,6]\nints s 3\nints e 43\nints a 1\n"
+    "Slice x s e a -> t\nMatMul t w -> y\noutput y f32[2,6]";
+static const char scaled[] = "input x f32[2,64]\nweight w f32[6,64]\nweight b f32[6]\n"
+                             "Gemm x w b -> y transB=1 alpha=0.5 beta=3.0\noutput y f32[2,6]";
+
 /* The error of a product of 64 terms, each at most `step` away: generous, far below the values. */
 static void compare(const char *lines, const struct encoding *encoding, const char *ops,
                     double tolerance, struct tinyonnx *ret) {
@@ -115,12 +122,17 @@ static void weights_alone(void **state) {
         const char *lines, *codec, *ops, *is;
         uint32_t group_len;
         double tolerance;
+        uint64_t k;
     } rows[] = {
         {matmul, "int8", "MatMulNBits", "int8 group 64 symmetric", 0, 0.1},
         {matmul, "int8", "MatMulNBits", "int8 group 32 symmetric", 32, 0.1},
         {matmul, "int4", "MatMulNBits", "int4 group 64 symmetric", 128, 1.5},
         {gemm, "int8", "MatMulNBits Add", "int8 group 64 symmetric", 0, 0.1},
         {gemm, "int4", "MatMulNBits Add", "int4 group 32 symmetric", 32, 1.5},
+        {scaled, "int8", "Mul Mul MatMulNBits Add", "int8 group 64 symmetric", 0, 0.1},
+        {padded, "int8", "Slice MatMulNBits", "int8 group 64 symmetric", 0, 0.1, 40},
+        {padded, "int4", "Slice MatMulNBits", "int4 group 64 symmetric", 128, 1.5, 40},
+        {padded, "int4", "Slice MatMulNBits", "int4 group 32 symmetric", 32, 1.5, 40},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct encoding e = integers(rows[i].codec, rows[i].group_len, false);
@@ -130,7 +142,7 @@ static void weights_alone(void **state) {
         const struct tensor *w = &t.model->tensors[0];
         CHECK_TEXT(w->name, "w");
         CHECK_TEXT(encoding_describe(&w->stored, text, sizeof text), rows[i].is);
-        CHECK_UINT(w->dims[0], 64); /* [K, N], whichever way round it was */
+        CHECK_UINT(w->dims[0], rows[i].k ? rows[i].k : 64); /* [K, N], whichever way round it was */
         CHECK_UINT(w->dims[1], 6);
         CHECK_TEXT(t.model->quantization, rows[i].is);
         tinyonnx_close(&t);
@@ -138,10 +150,12 @@ static void weights_alone(void **state) {
 }
 
 static void activations_too(void **state) {
-    static const char *const lines[] = {matmul, gemm};
-    static const char *const ops[] = {"DynamicQuantizeLinear MatMulInteger Cast Mul Mul",
-                                      "DynamicQuantizeLinear MatMulInteger Cast Mul Mul Add"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const lines[] = {matmul, gemm, scaled};
+    static const char *const ops[] = {
+        "DynamicQuantizeLinear MatMulInteger Cast Mul Mul",
+        "DynamicQuantizeLinear MatMulInteger Cast Mul Mul Add",
+        "Mul DynamicQuantizeLinear Mul MatMulInteger Cast Mul Mul Add"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         struct encoding e = integers("int8", 0, true);
         struct tinyonnx t;
         char text[80];
@@ -208,7 +222,7 @@ static void what_is_not_taken(void **state) {
     CHECK_OK(tinyonnx_open(&t, &model, &err), &err);
     const struct graph *graph = t.model->graph;
     CHECK(!onnx_linear_takes(graph, graph_value(graph, "a"), &is_rows)); /* an output */
-    CHECK(!onnx_linear_takes(graph, graph_value(graph, "b"), &is_rows)); /* alpha */
+    CHECK(onnx_linear_takes(graph, graph_value(graph, "b"), &is_rows));  /* alpha */
     CHECK(!onnx_linear_takes(graph, graph_value(graph, "c"), &is_rows)); /* another reader */
     CHECK(onnx_linear_takes(graph, graph_value(graph, "d"), &is_rows));
     CHECK(is_rows);
