@@ -5,13 +5,11 @@
 #include "compress/formats/onnx_qdq.h"
 
 #include "compress/base/arena.h"
+#include "compress/formats/onnx_raise.h"
 #include "compress/graph/ranges.h"
 #include "compress/tensor/array.h"
 
 #include <string.h>
-
-/* DequantizeLinear with a scale per channel. */
-enum { QDQ_VERSION = 13 };
 
 static int no_memory(struct err *err) {
     return err_set(err, ERR_NO_MEMORY, "no memory to rewrite the graph");
@@ -29,7 +27,7 @@ static bool is_float(const struct value *value) {
 
 static enum granularity granularity_for(const struct use *use) {
     const struct node *node = use->node;
-    if (use->slot != 1 || !node->op || node->version < QDQ_VERSION || !is_float(node->in[0]))
+    if (use->slot != 1 || !node->op || !is_float(node->in[0]))
         return GRANULARITY_NONE;
     if (is_op(node, "Conv"))
         return GRANULARITY_CHANNEL;
@@ -45,7 +43,7 @@ static enum granularity granularity_for(const struct use *use) {
 bool onnx_qdq_takes(const struct value *weight, enum granularity *ret) {
     enum granularity all = GRANULARITY_NONE;
     if (weight->body_uses || weight->is_output || weight->use_count == 0 || !weight->type.ranked ||
-        weight->type.rank < 2)
+        weight->type.rank < 2 || !onnx_raise_can(weight->uses[0].node->graph))
         return false;
     for (size_t i = 0; i < weight->use_count; i++) {
         enum granularity one = granularity_for(&weight->uses[i]);
@@ -386,7 +384,15 @@ static int insert(struct qdq *q, struct node *const *nodes, size_t count, struct
 
 int onnx_qdq_rewrite(struct model *model, bool *ret_any, struct err *err) {
     struct graph *graph = model->graph;
-    struct qdq q = {.model = model, .graph = graph, .values = graph->value_count};
+    struct qdq q = {.model = model, .graph = graph};
+    bool any = false;
+    GRAPH_NODES(graph, node)
+    any = any || is_static(&q, node);
+    if (!any)
+        return 0;
+    if (onnx_raise(model, err) < 0)
+        return -1;
+    q.values = graph->value_count;
     struct node **nodes = ARENA_ARRAY(graph->arena, struct node *, graph->node_count + 1);
     size_t count = 0;
     q.is_marked = ARENA_ARRAY(graph->arena, bool, q.values + 1);
@@ -400,8 +406,6 @@ int onnx_qdq_rewrite(struct model *model, bool *ret_any, struct err *err) {
             mark_node(&q, node);
         }
     }
-    if (count == 0)
-        return 0;
     *ret_any = true;
     q.is_unsigned = is_read_twice(&q);
     if (reserve(&q, nodes, count, err) < 0)

@@ -238,12 +238,12 @@ static void put_metadata(struct pbout *out, const struct output_facts *facts) {
     pbout_message(out, ONNX_MODEL_METADATA_PROPS, &entry);
 }
 
-static void put_opsets(const struct onnx_writer *w, struct pbout *out) {
-    for (size_t i = 0; i < w->opset_count; i++) {
+static void put_opsets(const struct onnx_opset *list, size_t count, struct pbout *out) {
+    for (size_t i = 0; i < count; i++) {
         struct pbout opset;
         pbout_init(&opset, out->arena);
-        pbout_text(&opset, ONNX_OPSET_DOMAIN, w->opsets[i].domain);
-        pbout_varint(&opset, ONNX_OPSET_VERSION, (uint64_t)w->opsets[i].version);
+        pbout_text(&opset, ONNX_OPSET_DOMAIN, list[i].domain);
+        pbout_varint(&opset, ONNX_OPSET_VERSION, (uint64_t)list[i].version);
         pbout_message(out, ONNX_MODEL_OPSET_IMPORT, &opset);
     }
 }
@@ -276,12 +276,14 @@ static int write_model(struct onnx_writer *w, const struct output_facts *facts, 
             pbout_append(out, &graph);
         else if (field.number == ONNX_MODEL_IR_VERSION && newer)
             pbout_varint(out, ONNX_MODEL_IR_VERSION, ONNX_IR_FREE_INITIALIZERS);
-        else if (!ours)
+        else if (!ours && !(field.number == ONNX_MODEL_OPSET_IMPORT && w->onnx->is_raised))
             pbout_copy(out, w->main, field.whole);
     }
     if (more < 0)
         return -1;
-    put_opsets(w, out);
+    if (w->onnx->is_raised)
+        put_opsets(w->onnx->opsets, w->onnx->opset_count, out);
+    put_opsets(w->opsets, w->opset_count, out);
     if (w->edits)
         put_metadata(out, facts);
     return 0;

@@ -146,7 +146,8 @@ def default_session(model):
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def check(suite, table, name, model, feeds, recipes, dataset=None, classes=False, nothing=(), batch=4):
+def check(suite, table, name, model, feeds, recipes, dataset=None, classes=False, nothing=(), batch=4,
+          agrees=AGREES):
     """recipes: by name, the least cosine (classes: the largest KL) of ONNX Runtime's outputs from
     those of f32. nothing: those that find nothing to change. dataset: arrays by name."""
     session = default_session(model)
@@ -187,7 +188,7 @@ def check(suite, table, name, model, feeds, recipes, dataset=None, classes=False
             ours, _ = onnx_run.ours(suite, out, names, feeds)
             plain = onnx_run.session_of(out)
             agree = min(cosine(o, plain.run(None, f)) for o, f in zip(ours, feeds))
-            suite.check(agree >= AGREES[recipe.split()[0]], f"{title}: {agree:.6f} between us and it")
+            suite.check(agree >= agrees[recipe.split()[0]], f"{title}: {agree:.6f} between us and it")
             if dataset:
                 metric = "kl" if classes else "cosine"
                 value = report["metrics"].get(metric, {}).get("value")
@@ -261,13 +262,15 @@ def shipped(suite, table, rng):
         # Its map of probabilities is nearly all zeros, and f16 moves some edges: the conversion
         # of onnxruntime.transformers gives the same cosine.
         check(suite, table, "text-det", more / "ch_PP-OCRv4_det_infer.onnx",
-              [{"x": pages[:1]}, {"x": pages[1:3]}], {"f16": 0.8},
-              dataset={"x": pages}, nothing=("int8", "int4", "w8a8", "static"))
+              [{"x": pages[:1]}, {"x": pages[1:3]}], {"f16": 0.8, "static": 0.95},
+              dataset={"x": pages}, nothing=("int8", "int4", "w8a8"))
     lines = page(8, 48, 160)
     with suite.section("text-rec"):
+        # Strokes that are no letters: thousands of classes are near each other, and every step
+        # of rounding moves some.
         check(suite, table, "text-rec", more / "ch_PP-OCRv4_rec_infer.onnx",
-              [{"x": lines[:1]}, {"x": lines[1:3]}], {"f16": 0.99, "int8": 0.99, "int4": 0.9, "w8a8": 0.98},
-              dataset={"x": lines}, nothing=("static",))
+              [{"x": lines[:1]}, {"x": lines[1:3]}], {"f16": 0.99, "int8": 0.99, "int4": 0.9, "w8a8": 0.98, "static": 0.5},
+              dataset={"x": lines}, agrees={**AGREES, "static": 0.9})
 
 
 def exported(suite, table, rng):
