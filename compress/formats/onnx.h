@@ -49,7 +49,7 @@ struct onnx {
     const char *producer, *producer_version;
     const struct onnx_opset *opsets;
     size_t opset_count;
-    bool is_raised; /* the list is no longer the file's (onnx_raise.h) */
+    bool is_raised;           /* the list is no longer the file's (onnx_raise.h) */
     struct pbwire_span graph; /* content of the GraphProto */
     struct onnx_call *calls;  /* [0] unused */
     size_t call_count, call_capacity;
