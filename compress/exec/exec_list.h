@@ -13,6 +13,7 @@
 #define COMPRESS_EXEC_EXEC_LIST_H
 
 #include "compress/exec/exec_plan.h"
+#include "compress/tensor/vmath.h"
 
 #include <stdbool.h>
 
@@ -73,6 +74,8 @@ struct exec_step {
     bool again;    /* a forward step that runs once more, during the backward pass */
     bool in_place; /* out[0] is written over in[0] */
     bool skipped;  /* out[0] shares in[0]'s memory: there is nothing to do */
+    bool clamps;   /* the step behind is skipped: this one puts its bounds on out[0] */
+    struct clamp clamp;
     double fill;
     const struct err *failure;
 };

@@ -97,8 +97,10 @@ static void print_results(const struct exec_plan *plan, const uint32_t *slots, s
                 array_describe(&plan->slots[slots[i]].shape, shape, sizeof shape));
         if (i == 0 && step->skipped)
             fprintf(file, "as it is, ");
-        if (i == 0 && step->in_place)
+        if (i == 0 && step->in_place && !step->skipped)
             fprintf(file, "in place, ");
+        if (i == 0 && step->clamps)
+            fprintf(file, "within [%g, %g], ", (double)step->clamp.low, (double)step->clamp.high);
         print_place(plan, slots[i], file);
     }
 }

@@ -9,8 +9,9 @@
  *              ours to keep
  *   in place   a row that may write over its input does so when that input is read by nobody
  *              afterwards, backward steps included, and lies in memory that is ours to write
- *   backward   the gradient of an alias row's input is that of its output under another shape; when
- *              nothing else is added to it, it takes the place
+ *   clamp      a row that bounds its input, in place, right behind one that can do so: that one
+ * does backward   the gradient of an alias row's input is that of its output under another shape;
+ * when nothing else is added to it, it takes the place
  */
 #include "compress/base/arena.h"
 #include "compress/exec/exec_build.h"
@@ -104,6 +105,22 @@ static bool may_overwrite(const struct exec_plan *plan, const struct exec_step *
     return true;
 }
 
+/* Step i, in place, may be done by the one before it, whose result nobody else has seen. */
+static void give_clamp(const struct exec_plan *plan, struct exec_steps *list, size_t i) {
+    enum { MOST = 3 };
+    struct exec_step *step = &list->at[i], *before = i ? &list->at[i - 1] : NULL;
+    if (!before || before->kind != STEP_FORWARD || !(before->node->op->flags & OP_CLAMPS) ||
+        before->out[0] != step->in[0] || before->guard != step->guard || before->clamps ||
+        !step->node->op->clamp || step->in_count > MOST ||
+        plan->slots[step->in[0]].shape.dtype != DTYPE_F32)
+        return;
+    const struct array *in[MOST] = {NULL};
+    for (size_t k = 0; k < step->in_count; k++)
+        in[k] = step->in[k] == SLOT_NONE ? NULL : &plan->slots[step->in[k]].shape;
+    struct op_run run = {.node = step->node, .in = in};
+    before->clamps = step->skipped = step->node->op->clamp(&run, &before->clamp);
+}
+
 static void share_list(struct exec_plan *plan, struct exec_steps *list, enum slot_place region) {
     for (size_t i = 0; i < list->count; i++) {
         struct exec_step *step = &list->at[i];
@@ -126,6 +143,7 @@ static void share_list(struct exec_plan *plan, struct exec_steps *list, enum slo
         } else if ((flags & OP_IN_PLACE) && may_overwrite(plan, step, i, region)) {
             step->in_place = true;
             join(plan, step->out[0], in->shares);
+            give_clamp(plan, list, i);
         }
     }
 }

@@ -395,7 +395,8 @@ static int run_row(const struct exec_session *s, const struct exec_step *step,
                                        .out = call->out,
                                        .scratch = call->scratch,
                                        .team = s->options.team,
-                                       .progress = progress},
+                                       .progress = progress,
+                                       .clamp = step->clamps ? &step->clamp : NULL},
                                .dout = call->dout,
                                .din = call->din};
     int rc = step->kind == STEP_FORWARD ? step->node->op->forward(&back.run, err)

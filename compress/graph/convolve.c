@@ -234,6 +234,7 @@ static void spill_panel(const struct convolve *c, const real *panel, struct wind
 struct work {
     const struct convolve *c;
     const real *x, *w, *bias, *dy;
+    const struct clamp *clamp;
     real *y, *dx, *dw;
     real *scratch;
     size_t panel;     /* elements of scratch per worker */
@@ -324,6 +325,11 @@ struct planes {
     size_t group_tiles;
 };
 
+static void clamp_rows(const struct work *w, real *y, size_t rows) {
+    if (w->clamp && !w->add)
+        vmath_clamp(y, *w->clamp, rows * w->c->out[2], y);
+}
+
 static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct planes *planes = ctx;
     const struct work *w = &planes->work;
@@ -351,15 +357,17 @@ static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err
                 taps_sum(top, weight, taps, 1, n_flat, flat);
                 for (size_t row = 0; row < rows; row++)
                     memcpy(y + row * c->out[2], flat + row * width, c->out[2] * sizeof *y);
+                clamp_rows(w, y, rows);
                 continue;
             }
             if (!w->add)
                 fill(y, bias, rows * c->out[2]);
-            for (size_t row = 0; row < rows; row++, y += c->out[2]) {
+            for (size_t row = 0; row < rows; row++) {
                 for (size_t t = 0; t < taps; t++)
                     at[t] = top[t] + row * c->stride[1] * plan->width;
-                taps_sum(at, weight, taps, c->stride[2], c->out[2], y);
+                taps_sum(at, weight, taps, c->stride[2], c->out[2], y + row * c->out[2]);
             }
+            clamp_rows(w, y, rows);
         }
     }
     return 0;
@@ -507,6 +515,10 @@ static const real *bias_of(const struct work *w, size_t group) {
     return w->bias && !w->add ? w->bias + group * w->m : NULL;
 }
 
+static const struct clamp *clamp_of(const struct work *w) {
+    return w->add ? NULL : w->clamp;
+}
+
 static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct work *w = ctx;
     size_t tile = index % w->col_tiles, group = index / w->col_tiles % w->c->groups;
@@ -523,6 +535,7 @@ static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
                              .alpha = 1,
                              .beta = w->add ? 1 : 0,
                              .row_bias = bias_of(w, group),
+                             .clamp = clamp_of(w),
                              .a = w->w + group * w->m * w->k,
                              .b = w->pointwise ? x + win.p0 : panel,
                              .c = y,
@@ -556,6 +569,7 @@ static int whole_y(const struct work *w, const struct convolve_run *run, struct 
                                     .alpha = 1,
                                     .beta = w->add ? 1 : 0,
                                     .row_bias = bias_of(w, group),
+                                    .clamp = clamp_of(w),
                                     .a = w->w + group * w->m * w->k,
                                     .b = w->pointwise ? one.x : one.whole,
                                     .c = y,
@@ -576,6 +590,7 @@ int convolve_y(const struct convolve *c, const real *x, const real *w, const rea
     work.x = x;
     work.w = w;
     work.bias = bias;
+    work.clamp = run->clamp;
     work.add = add;
     work.y = y;
     work.scratch = run->scratch;

@@ -17,7 +17,7 @@
 #include "compress/base/err.h"
 #include "compress/base/progress.h"
 #include "compress/base/team.h"
-#include "compress/tensor/real.h"
+#include "compress/tensor/vmath.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +40,7 @@ struct convolve_run {
     void *scratch;
     struct team *team;
     const struct progress *progress;
+    const struct clamp *clamp; /* put on y by convolve_y() without `add`; NULL: none */
 };
 
 /* y = the convolution plus bias[m] (NULL: none), or y += the convolution (`add`; bias unused). */

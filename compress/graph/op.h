@@ -20,6 +20,7 @@
 #include "compress/base/progress.h"
 #include "compress/base/team.h"
 #include "compress/graph/graph.h"
+#include "compress/tensor/vmath.h"
 
 /* ---- inference ---- */
 
@@ -41,6 +42,7 @@ struct op_run {
     void *scratch;                 /* op->scratch() bytes, 64-byte aligned, contents undefined */
     struct team *team;             /* NULL: the calling thread alone */
     const struct progress *progress;
+    const struct clamp *clamp; /* for rows with OP_CLAMPS; NULL: none */
 };
 
 struct op_backward {
@@ -66,6 +68,8 @@ enum op_flag {
     /* Beside OP_NEEDS_IN: not in[0], only the inputs after it (indices, starts, sizes), which are
      * small; the data itself need not be kept for backward. */
     OP_NEEDS_REST = 1 << 6,
+    /* forward puts op_run.clamp on out[0]: one pass over memory instead of two. */
+    OP_CLAMPS = 1 << 7,
 };
 
 struct relations;
@@ -86,6 +90,10 @@ struct op {
     int (*backward)(const struct op_backward *back, struct err *err);
     /* Bytes of scratch, from shapes alone (arrays without data). NULL: none. */
     uint64_t (*scratch)(const struct op_run *shapes, bool backward, unsigned threads);
+    /* out[0] is in[0] within bounds that are known: in holds the contents of constants after the
+     * first. false: it is not. Whoever runs it may then give the bounds to the row before it
+     * (OP_CLAMPS) and leave it out. NULL: it never is. */
+    bool (*clamp)(const struct op_run *run, struct clamp *ret);
     /* Multiply-accumulates of forward, from shapes alone. NULL: none. */
     uint64_t (*macs)(const struct op_run *shapes);
     /* How its axes relate (relate.h). NULL: every axis it touches is fixed. */

@@ -45,8 +45,13 @@ static void relu_grad(const void *params, const struct op_map_run *r, real *g) {
     }
 }
 
+static bool relu_clamp(const struct op_run *run, struct clamp *ret) {
+    *ret = (struct clamp){0, INFINITY};
+    return true;
+}
+
 static const struct op_map relu_map = {relu, relu_ints, relu_grad};
-OP_MAP_ROW(relu, "Relu", OP_NEEDS_OUT, NULL, "max(x, 0)", OP_MAP_ONNX(6))
+OP_MAP_ROW(relu, "Relu", OP_NEEDS_OUT, NULL, "max(x, 0)", OP_MAP_ONNX(6), .clamp = relu_clamp)
 
 /* ---- LeakyRelu: y = x, or alpha x below 0 ---- */
 
@@ -745,6 +750,15 @@ static int clip_forward(const struct op_run *run, struct err *err) {
     return op_map_forward_with(run, &clip_map, &c, err);
 }
 
+static bool clip_clamp(const struct op_run *run, struct clamp *ret) {
+    for (size_t k = 1; k < run->node->in_count; k++)
+        if (run->in[k] && !run->in[k]->data)
+            return false;
+    const struct clip c = clip_bounds(run);
+    *ret = (struct clamp){c.low, c.high};
+    return true;
+}
+
 static int clip_backward(const struct op_backward *back, struct err *err) {
     const struct clip c = clip_bounds(&back->run);
     return op_map_backward_with(back, &clip_map, &c, err);
@@ -770,6 +784,7 @@ const struct op op_clip = {
     .parse = clip_parse,
     .infer = clip_infer,
     .forward = clip_forward,
+    .clamp = clip_clamp,
     .dims = clip_dims,
     .backward = clip_backward,
     .tolerance = 1e-6,

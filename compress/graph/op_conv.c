@@ -130,15 +130,15 @@ static uint64_t conv_scratch(const struct op_run *shapes, bool backward, unsigne
 static int conv_forward(const struct op_run *run, struct err *err) {
     struct convolve c = conv_shapes(run);
     const real *bias = node_has(run->node, 2) ? array_real(run->in[2]) : NULL;
-    return convolve_y(&c, array_real(run->in[0]), array_real(run->in[1]), bias, false,
-                      array_real(run->out[0]),
-                      &(struct convolve_run){run->scratch, run->team, run->progress}, err);
+    return convolve_y(
+        &c, array_real(run->in[0]), array_real(run->in[1]), bias, false, array_real(run->out[0]),
+        &(struct convolve_run){run->scratch, run->team, run->progress, run->clamp}, err);
 }
 
 static int conv_backward(const struct op_backward *back, struct err *err) {
     const struct op_run *run = &back->run;
     struct convolve c = conv_shapes(run);
-    struct convolve_run with = {run->scratch, run->team, run->progress};
+    struct convolve_run with = {run->scratch, run->team, run->progress, NULL};
     const real *dy = array_real(back->dout[0]);
     if (back->din[0] &&
         convolve_x(&c, dy, array_real(run->in[1]), array_real(back->din[0]), &with, err) < 0)
@@ -182,7 +182,7 @@ const struct op op_conv = {
     .max_in = 3,
     .min_out = 1,
     .max_out = 1,
-    .flags = OP_NEEDS_IN,
+    .flags = OP_NEEDS_IN | OP_CLAMPS,
     .parse = conv_parse,
     .infer = conv_infer,
     .forward = conv_forward,

@@ -12,10 +12,8 @@
  *   p [36][sub][cols] = u v, 36 products
  *   y                 p transformed, laid back
  *
- * Tiles of one block make the same v, blocks the same u. That is cheaper than to share them: what
- * one core has just written another reads more slowly than it computes it (measured: with u, v and
- * p made by the whole team, step by step, two threads were no quicker than one). So are v
- * and what is done with it small enough for the L2 cache.
+ * Tiles of one block make the same v, blocks the same u: transforms are a small part of the work,
+ * and nobody waits for another or reads what another core has just written.
  */
 #include "compress/graph/winograd.h"
 
@@ -61,6 +59,7 @@ struct filter {
     size_t line;                           /* outputs of a row of squares */
     size_t local;                          /* elements of a worker's scratch */
     const real *x, *w, *bias;
+    const struct clamp *clamp;
     real *y, *scratch;
     bool add;
 };
@@ -261,6 +260,8 @@ static void lay_run(const struct block *b, const struct run *run, size_t m, cons
     size_t rows = least(FILTERING_TILE, c->out[1] - run->top);
     if (!f->add)
         filtering_collect(from, step, rows, n, bias, y, width);
+    for (size_t row = 0; f->clamp && !f->add && row < rows; row++)
+        vmath_clamp(y + row * width, *f->clamp, n, y + row * width);
     for (size_t row = 0; f->add && row < rows; row++) {
         filtering_collect(from + row * FILTERING_TILE * step, step, 1, n, 0, b->line, 0);
         vmath_add(y + row * width, b->line, n, y + row * width);
@@ -311,6 +312,7 @@ int winograd_y(const struct convolve *c, const real *x, const real *w, const rea
     f.x = x;
     f.w = w;
     f.bias = bias;
+    f.clamp = run->clamp;
     f.add = add;
     f.y = y;
     f.scratch = run->scratch;

@@ -15,7 +15,6 @@
 
 #include "compress/base/loop.h"
 #include "compress/tensor/blas.h"
-#include "compress/tensor/vmath.h"
 
 #include <assert.h>
 #include <cblas.h>
@@ -63,6 +62,7 @@ static size_t least(size_t a, size_t b) {
 }
 
 static size_t pieces(size_t len, size_t piece) {
+    assert(piece > 0);
     return len / piece + (len % piece != 0);
 }
 
@@ -171,6 +171,8 @@ void gemm_tile(const struct gemm *g) {
     }
     if (g->row_bias)
         add_bias(g);
+    for (size_t i = 0; g->clamp && i < g->m; i++)
+        vmath_clamp(g->c + i * g->ldc, *g->clamp, g->n, g->c + i * g->ldc);
 }
 
 static int run_tile(void *ctx, size_t index, unsigned worker, struct err *err) {

@@ -16,6 +16,7 @@
 #include "compress/base/progress.h"
 #include "compress/base/team.h"
 #include "compress/tensor/real.h"
+#include "compress/tensor/vmath.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +32,8 @@ struct gemm {
      * product. C's must not overlap. */
     size_t batches;
     size_t a_step, b_step, c_step;
-    const real *row_bias; /* [m], added to every column of C at the end; NULL: none */
+    const real *row_bias;      /* [m], added to every column of C at the end; NULL: none */
+    const struct clamp *clamp; /* then put on C; NULL: none */
 };
 
 int gemm_run(const struct gemm *g, struct team *team, const struct progress *progress,

@@ -143,3 +143,12 @@ double vmath_exp_sum(const real *x, real shift, size_t n, real *ret) {
 }
 
 #endif
+
+/* Two comparisons that compilers make minima and maxima of. */
+void vmath_clamp(const real *x, struct clamp clamp, size_t n, real *ret) {
+    const real low = clamp.low, high = clamp.high;
+    for (size_t i = 0; i < n; i++) {
+        real v = x[i] < low ? low : x[i];
+        ret[i] = v > high ? high : v;
+    }
+}

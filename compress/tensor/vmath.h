@@ -48,6 +48,13 @@ void vmath_axpy(real s, const real *x, size_t n, real *y);
 /* y[i] += a[i] * b[i] */
 void vmath_muladd(const real *a, const real *b, size_t n, real *y);
 
+/* What is below low becomes low, then what is above high high; NaN stays. */
+struct clamp {
+    real low, high;
+};
+
+void vmath_clamp(const real *x, struct clamp clamp, size_t n, real *ret);
+
 /* ---- one number of many ---- */
 
 double vmath_sum(const real *x, size_t n);

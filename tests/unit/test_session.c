@@ -401,6 +401,77 @@ static void observers_see_in_order(void **state) {
     tinygraph_free(&r.t);
 }
 
+/* Bounds right behind a convolution are put on its result by itself: the same bits as when somebody
+ * looks at what lies between, whatever way it is computed. */
+static void clamps_in_one_step(void **state) {
+    static const struct {
+        const char *x, *w, *op;
+        int64_t group;
+    } cases[] = {
+        {"f32[2,3,9,7]", "f32[4,3,3,3]", "Relu", 1},      /* panels */
+        {"f32[1,40,20,20]", "f32[70,40,5,5]", "Clip", 1}, /* all positions at once */
+        {"f32[1,32,30,31]", "f32[40,32,3,3]", "Clip", 1}, /* minimal filtering */
+        {"f32[2,6,9,40]", "f32[6,1,3,3]", "Clip", 6},     /* depthwise: short rows, long ones */
+        {"f32[2,6,9,90]", "f32[6,1,3,3]", "Relu", 6},
+        {"f32[1,5,1,9]", "f32[1,5,1,1]", "Relu", 1}, /* one row */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rig r = {0};
+        struct err err = ERR_INIT;
+        tinygraph_new(&r.t);
+        const struct attr group = {.name = "group", .kind = ATTR_INT, .i = cases[i].group};
+        struct value *x = tinygraph_input(&r.t, "x", cases[i].x);
+        struct value *w = tinygraph_weight(&r.t, "w", cases[i].w);
+        struct array *bounds[] = {tinygraph_array("f32[]", "low"),
+                                  tinygraph_array("f32[]", "high")};
+        array_real(bounds[0])[0] = (real)-0.125;
+        array_real(bounds[1])[0] = (real)0.25;
+        struct value *low = tinygraph_constant(r.t.graph, "low", bounds[0]);
+        struct value *high = tinygraph_constant(r.t.graph, "high", bounds[1]);
+        struct value *c = tinygraph_op(r.t.graph, "Conv", "c", TINY_IN(x, w), &group, 1);
+        bool clip = strcmp(cases[i].op, "Clip") == 0;
+        struct value *y = clip
+                              ? tinygraph_op(r.t.graph, "Clip", "y", TINY_IN(c, low, high), NULL, 0)
+                              : tinygraph_op(r.t.graph, "Relu", "y", TINY_IN(c), NULL, 0);
+        tinygraph_output(r.t.graph, y);
+        struct binding binding = {x, tinygraph_fact(cases[i].x)};
+        struct array *given = tinygraph_array(cases[i].x, "x");
+        const struct value *wanted[] = {y, c};
+        real *first = NULL;
+        for (size_t count = 2; count > 0; count--) {
+            struct exec_options options = {.wanted = wanted, .wanted_count = count};
+            rig_start(&r, &binding, 1, &options, 2);
+            CHECK_OK(exec_run(r.session, &(struct exec_input){x, given}, 1, NULL, &err), &err);
+            const struct array *got = exec_output(r.session, y);
+            size_t bytes = (size_t)array_bytes(got);
+            if (!first) {
+                first = malloc(bytes);
+                CHECK(first);
+                memcpy(first, got->data, bytes);
+                const real *plain = array_real(exec_output(r.session, c));
+                size_t changed = 0;
+                for (uint64_t k = 0; k < got->elements; k++)
+                    changed += plain[k] != first[k];
+                CHECK(changed > 0);
+            }
+            CHECK_BYTES(got->data, first, bytes);
+            char *text = NULL;
+            size_t len = 0;
+            FILE *f = open_memstream(&text, &len);
+            exec_plan_print(r.plan, f);
+            fclose(f);
+            CHECK((strstr(text, "within [") != NULL) == (count == 1));
+            free(text);
+            rig_stop(&r);
+        }
+        free(first);
+        array_free(given);
+        array_free(bounds[0]);
+        array_free(bounds[1]);
+        tinygraph_free(&r.t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_and_runs_again),
@@ -413,6 +484,7 @@ int main(void) {
         cmocka_unit_test(streams_weights),
         cmocka_unit_test(stops_when_asked),
         cmocka_unit_test(observers_see_in_order),
+        cmocka_unit_test(clamps_in_one_step),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -121,12 +121,26 @@ static void sums_keep_what_floats_lose(void **state) {
     CHECK(fabs(sum - (1 + exp(-1) + exp(-2))) < 1e-7);
 }
 
+static void clamps(void **state) {
+    const real x[5] = {-2, (real)-0.5, 3, 9, (real)NAN};
+    real y[5];
+    vmath_clamp(x, (struct clamp){-1, 4}, 5, y);
+    CHECK_NUM(y[0], -1, 0);
+    CHECK_NUM(y[1], -0.5, 0);
+    CHECK_NUM(y[2], 3, 0);
+    CHECK_NUM(y[3], 4, 0);
+    CHECK(isnan(y[4]));
+    vmath_clamp(x, (struct clamp){4, 1}, 4, y); /* the upper bound has the last word */
+    CHECK_NUM(y[2], 1, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(functions_are_within_two_ulps),
         cmocka_unit_test(ends_are_exact),
         cmocka_unit_test(arithmetic_is_per_element),
         cmocka_unit_test(sums_keep_what_floats_lose),
+        cmocka_unit_test(clamps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
