@@ -130,14 +130,14 @@ def run_gpt(b, steps):
           "  steps   training: ours  PyTorch           left out: ours  PyTorch")
     for done in sorted(scores):
         mine, other = (statistics.mean(x[max(0, done - LAST):done]) for x in (ours, losses))
-        print(f"{done:7} {mine:16.4f} {other:8.4f} {mine / other - 1:+8.2%} {scores[done]:16.4f} "
-              f"{unseen[done]:8.4f} {scores[done] / unseen[done] - 1:+8.2%}")
+        print(f"{done:7} {mine:16.4f} {other:8.4f} {mine / other - 1:+9.3%} {scores[done]:15.4f} "
+              f"{unseen[done]:8.4f} {scores[done] / unseen[done] - 1:+9.3%}")
     print(f"{statistics.median(took):.0f} ms a step here, {statistics.median(seconds) * 1e3:.0f} ms in "
           "PyTorch, both at once, by one thread each")
     for what, mine, wanted in (("training", mine, other), ("text left out", scores[steps],
                                                            unseen[steps])):
         b.fact(abs(mine / wanted - 1) <= 0.02, f"gpt: {what}: {mine:.4f} after {steps} steps, PyTorch "
-               f"{wanted:.4f} ({mine / wanted - 1:+.2%})")
+               f"{wanted:.4f} ({mine / wanted - 1:+.3%})")
 
 
 def empty_loop(b, threads, runs=9):
