@@ -53,7 +53,9 @@ struct exec_options {
     const struct value *const *wanted; /* NULL: the graph's outputs */
     size_t wanted_count;
     /* Training: the scalar f32 whose gradients are taken (NULL: forward only), and which weights
-     * want theirs. Gradients of `wanted_inputs` are kept too (tests, saliency). */
+     * want theirs. A plan that runs beside a training, to validate, names them too, without a loss:
+     * else it may rely on what they were. Gradients of `wanted_inputs` are kept too (tests,
+     * saliency). */
     const struct value *loss;
     const struct value *const *trainable;
     size_t trainable_count;

@@ -114,6 +114,7 @@ struct training {
     struct batches *batches, *held_out; /* held_out NULL: nothing is */
     struct value *scores, *loss, *labels;
     struct trainer_param *params;
+    const struct value **trained; /* the same */
     size_t param_count;
     struct trainer *trainer;
     char identity[PATH_BYTES];
@@ -195,7 +196,8 @@ static bool is_statistic(const struct value *weight) {
 static int choose_params(struct training *t, struct err *err) {
     const struct graph *graph = t->model->graph;
     t->params = calloc(graph->value_count, sizeof *t->params);
-    if (!t->params)
+    t->trained = calloc(graph->value_count, sizeof(const struct value *));
+    if (!t->params || !t->trained)
         return err_set(err, ERR_NO_MEMORY, "no memory to train");
     uint64_t numbers = 0;
     for (size_t i = 0; i < graph->value_count; i++) {
@@ -204,6 +206,7 @@ static int choose_params(struct training *t, struct err *err) {
         if (v->dead || v->kind != VALUE_WEIGHT || v->type.dtype != DTYPE_F32 || !v->use_count ||
             v->type.rank == 0 || is_statistic(v) || !type_to_array(&v->type, &shape))
             continue;
+        t->trained[t->param_count] = v;
         t->params[t->param_count++] =
             (struct trainer_param){.weight = v, .undecayed = v->type.rank < 2};
         numbers += shape.elements;
@@ -274,8 +277,11 @@ static int validate(struct training *t, struct err *err) {
     if (!t->held_out)
         return 0;
     const struct value *wanted[] = {t->scores};
-    struct exec_options options = {
-        .wanted = wanted, .wanted_count = 1, .threads = team_threads(t->team)};
+    struct exec_options options = {.wanted = wanted,
+                                   .wanted_count = 1,
+                                   .trainable = t->trained, /* what they are now */
+                                   .trainable_count = t->param_count,
+                                   .threads = team_threads(t->team)};
     struct exec_session_options run = {.team = t->team};
     struct batches_state start = {.seed = t->options.seed};
     if (feed_new(&feed, t, t->held_out, err) < 0 || batches_resume(t->held_out, &start, err) < 0 ||
@@ -473,6 +479,7 @@ out:
 
 static void close_all(struct training *t) {
     trainer_free(t->trainer);
+    free(t->trained);
     free(t->params);
     batches_free(t->batches);
     batches_free(t->held_out);
