@@ -15,7 +15,7 @@ DIR is what tests/interop/setup.sh fills (digits, Shakespeare; run this with its
     figures  a step of that GPT and of a ResNet-18, in short bursts that take turns, so that whatever
              else the machine does hits both: median and, in brackets, the quickest. "empty" is what
              two threads gain on a loop of multiply-adds that touches no memory (bench_forward), "of
-             it" our gain divided by that.
+             it" our gain divided by that, "PyTorch's" its own.
 
 OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment of both sides. Ends with 1 when
 98 %, the 2 % or the same bytes are missed; figures are only printed.
@@ -170,7 +170,7 @@ def run_figures(b, rounds, threads):
     said = b.ours("gpt.onnx", "gpt.npy", steps=1, **GPT_STEP)[2][0]
     print(f"{said}\n# PyTorch {torch.__version__}, {torch.backends.mkldnn.is_available()=}; "
           "OPENBLAS_CORETYPE, OPENBLAS_L2_SIZE unset; milliseconds a step, median [quickest]")
-    print("                      threads   ours               PyTorch            ratio    gain  empty  of it")
+    print("                      threads   ours               PyTorch            ratio    gain  empty  of it  PyTorch's")
     ours, theirs, empty = {}, {}, {n: [] for n in threads}
     for _ in range(rounds):
         for n in threads:
@@ -186,7 +186,8 @@ def run_figures(b, rounds, threads):
             if n != threads[0]:
                 gain = statistics.median(ours[name, threads[0]]) / statistics.median(mine)
                 free = statistics.median(empty[threads[0]]) / statistics.median(empty[n])
-                line += f"  {gain:6.2f} {free:6.2f} {gain / free:6.2f}"
+                same = statistics.median(theirs[name, threads[0]]) / statistics.median(other)
+                line += f"  {gain:6.2f} {free:6.2f} {gain / free:6.2f} {same / free:6.2f}"
             print(line, flush=True)
 
 
