@@ -410,17 +410,18 @@ static bool is_encoded(uint32_t number) {
 /* The operator set that a node of our making needs. */
 static int need_opset(struct onnx_writer *w, const struct node *node, struct err *err) {
     char text[256];
-    int64_t has = onnx_version_of(w->onnx->opsets, w->onnx->opset_count, node->domain);
-    if (has == 0)
-        has = onnx_version_of(w->opsets, w->opset_count, node->domain);
-    if (has == node->version)
+    const struct onnx_opset *there =
+        onnx_opset_of(w->onnx->opsets, w->onnx->opset_count, node->domain);
+    if (!there)
+        there = onnx_opset_of(w->opsets, w->opset_count, node->domain);
+    if (there && there->version == node->version)
         return 0;
-    if (has != 0)
+    if (there)
         return err_set(err, ERR_UNSUPPORTED,
                        "%s is of version %" PRId64 " of the operator set '%s', of which the model "
                        "uses version %" PRId64,
                        node_describe(node, text, sizeof text), node->version,
-                       node->domain[0] ? node->domain : "ai.onnx", has);
+                       node->domain[0] ? node->domain : "ai.onnx", there->version);
     struct onnx_opset *list =
         arena_grow(w->arena, w->opsets, &w->opset_capacity, w->opset_count + 1, sizeof *list);
     if (!list)

@@ -101,11 +101,17 @@ int onnx_scope_declare(struct onnx_scope *scope, const char *local, const char *
     return 0;
 }
 
-int64_t onnx_version_of(const struct onnx_opset *opsets, size_t count, const char *domain) {
+const struct onnx_opset *onnx_opset_of(const struct onnx_opset *opsets, size_t count,
+                                       const char *domain) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(opsets[i].domain, domain) == 0)
-            return opsets[i].version;
-    return 0;
+            return &opsets[i];
+    return NULL;
+}
+
+int64_t onnx_version_of(const struct onnx_opset *opsets, size_t count, const char *domain) {
+    const struct onnx_opset *opset = onnx_opset_of(opsets, count, domain);
+    return opset ? opset->version : 0;
 }
 
 int onnx_read_opset(struct pbwire *wire, struct pbwire_span message, struct arena *arena,

@@ -146,6 +146,9 @@ int onnx_read_small(struct onnx_reader *reader, const struct onnx_tensor *tensor
 /* The next number for a name that is taken; 0 when out of memory. Counting on from the last one
  * keeps many bodies of one name from being tried against each other. */
 uint32_t onnx_next_number(struct onnx_reader *reader, const char *base);
+/* NULL: the domain is not imported; its version then is 0. */
+const struct onnx_opset *onnx_opset_of(const struct onnx_opset *opsets, size_t count,
+                                       const char *domain);
 int64_t onnx_version_of(const struct onnx_opset *opsets, size_t count, const char *domain);
 int onnx_read_opset(struct pbwire *wire, struct pbwire_span message, struct arena *arena,
                     struct onnx_opset **list, size_t *count, size_t *capacity, struct err *err);
