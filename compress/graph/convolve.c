@@ -515,6 +515,11 @@ static const real *bias_of(const struct work *w, size_t group) {
     return w->bias && !w->add ? w->bias + group * w->m : NULL;
 }
 
+/* NULL: none is made. */
+static real *panel_of(const struct work *w, unsigned worker) {
+    return w->panel ? w->scratch + worker * w->panel : NULL;
+}
+
 static const struct clamp *clamp_of(const struct work *w) {
     return w->add ? NULL : w->clamp;
 }
@@ -526,8 +531,8 @@ static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     struct window win = {0, w->k, tile * w->cols, least((tile + 1) * w->cols, w->p)};
     size_t cols = win.p1 - win.p0;
     const real *x = image(w->x, w, n, group);
-    real *panel = w->scratch + worker * w->panel, *y = w->y + y_offset(w, n, group) + win.p0;
-    if (!w->pointwise)
+    real *panel = panel_of(w, worker), *y = w->y + y_offset(w, n, group) + win.p0;
+    if (panel)
         fill_panel(w->c, x, win, cols, panel);
     gemm_tile(&(struct gemm){.m = w->m,
                              .n = cols,
@@ -627,7 +632,7 @@ static int x_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     size_t n = index / w->row_tiles / c->groups, taps = volume(c->kernel);
     struct window win = {piece * w->rows * taps,
                          least((piece + 1) * w->rows, c->in_channels) * taps, 0, 0};
-    real *panel = w->scratch + worker * w->panel;
+    real *panel = panel_of(w, worker);
     real *dx = w->dx + (n * c->groups + group) * c->in_channels * volume(c->in);
     for (size_t tile = 0; tile < w->col_tiles; tile++) {
         win.p0 = tile * w->cols;
@@ -645,7 +650,7 @@ static int x_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
                                  .lda = w->k,
                                  .ldb = w->p,
                                  .ldc = w->pointwise ? w->p : cols});
-        if (!w->pointwise)
+        if (panel)
             spill_panel(c, panel, win, cols, dx);
     }
     return 0;
@@ -695,14 +700,14 @@ static int w_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     size_t m0 = index % w->m_tiles * w->m_rows, m1 = least(m0 + w->m_rows, w->m);
     size_t piece = index / w->m_tiles % w->row_tiles, group = index / w->m_tiles / w->row_tiles;
     struct window win = {piece * w->rows, least((piece + 1) * w->rows, w->k), 0, 0};
-    real *panel = w->scratch + worker * w->panel;
+    real *panel = panel_of(w, worker);
     for (size_t n = 0; n < c->batch; n++) {
         const real *x = image(w->x, w, n, group);
         for (size_t tile = 0; tile < w->col_tiles; tile++) {
             win.p0 = tile * w->cols;
             win.p1 = least(win.p0 + w->cols, w->p);
             size_t cols = win.p1 - win.p0;
-            if (!w->pointwise)
+            if (panel)
                 fill_panel(c, x, win, cols, panel);
             gemm_tile(&(struct gemm){.b_transposed = true,
                                      .m = m1 - m0,
