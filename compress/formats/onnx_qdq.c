@@ -136,8 +136,8 @@ static bool is_read_twice(const struct qdq *q) {
 
 static bool is_never_negative(const struct value *value) {
     const struct node *node = value->kind == VALUE_NODE ? value->producer : NULL;
-    if (is_op(node, "Relu") || is_op(node, "Sigmoid"))
-        return true;
+    if (!node || is_op(node, "Relu") || is_op(node, "Sigmoid"))
+        return node != NULL;
     return is_op(node, "Clip") && node_has(node, 1) && node->in[1]->data &&
            node->in[1]->data->elements == 1 && array_number(node->in[1]->data, 0) >= 0;
 }

@@ -248,24 +248,31 @@ static void profile(struct bench *b, unsigned threads, unsigned count) {
     free(all);
 }
 
-static void command(struct bench *b, const char *line) {
-    unsigned threads, count;
-    char path[512];
-    if (sscanf(line, "run %u %u", &threads, &count) == 2)
-        run(b, threads, count);
-    else if (sscanf(line, "loop %u %u", &threads, &count) == 2)
-        loop(b, threads, count);
-    else if (sscanf(line, "pin %u", &threads) == 1)
-        pin(b, threads);
-    else if (sscanf(line, "save %511s", path) == 1)
-        save(b, path);
-    else if (sscanf(line, "profile %u %u", &threads, &count) == 2 ||
-             (b->by_node = sscanf(line, "nodes %u %u", &threads, &count) == 2))
-        profile(b, threads, count ? count : 1);
-    else if (strncmp(line, "facts", 5) == 0)
+/* "WORD NUMBER NUMBER"; numbers that are not there are 0. */
+static void command(struct bench *b, char *line) {
+    line[strcspn(line, "\n")] = 0;
+    size_t len = strcspn(line, " ");
+    char *rest = line + len + (line[len] == ' ');
+    line[len] = 0;
+    if (strcmp(line, "save") == 0) {
+        save(b, rest);
+    } else if (strcmp(line, "facts") == 0) {
         printf("%s\n", blas_facts()->text);
-    else
-        die(line, NULL);
+    } else {
+        unsigned threads = (unsigned)strtoul(rest, &rest, 10);
+        unsigned count = (unsigned)strtoul(rest, NULL, 10);
+        b->by_node = strcmp(line, "nodes") == 0;
+        if (strcmp(line, "run") == 0)
+            run(b, threads, count);
+        else if (strcmp(line, "loop") == 0)
+            loop(b, threads, count);
+        else if (strcmp(line, "pin") == 0)
+            pin(b, threads);
+        else if (b->by_node || strcmp(line, "profile") == 0)
+            profile(b, threads, count ? count : 1);
+        else
+            die(line, NULL);
+    }
     fflush(stdout);
 }
 
