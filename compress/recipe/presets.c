@@ -25,7 +25,7 @@ static const struct preset table[] = {
     {"w8a8", "8-bit integer weights per channel, 8-bit activations per token (W8A8)",
      QUANTIZE("\"int8\",\"activations\":\"dynamic\""), 2.0, GRAPHS},
     {"w8a8-static",
-     "8-bit integers throughout, ranges of activations from a calibration set (QDQ, S8S8)",
+     "8-bit integers throughout, ranges of activations from a calibration set (QDQ)",
      QUANTIZE("\"int8\",\"activations\":\"static\""), 2.0, "onnx"},
     {"int4-g128", "4-bit integer weights in groups of 128 (W4A16)",
      QUANTIZE("\"int4\",\"granularity\":\"group\",\"group_size\":128"), 3.88, GRAPHS},
