@@ -99,10 +99,11 @@ def check_model(suite, program, model, name, runs=True, stage=STAGE):
     out = suite.dir / f"out-{name}"
     with suite.section(name):
         target = out if Path(model).is_dir() else out.with_suffix(".onnx")
-        suite.compress(model, {"stages": [stage]}, target)
-        suite.check(same_files(model, target), f"{name}: nothing to do leaves every byte")
-        n = runs and same_outputs(model, target)
-        if runs:
+        if stage:
+            suite.compress(model, {"stages": [stage]}, target)
+            suite.check(same_files(model, target), f"{name}: nothing to do leaves every byte")
+        n = stage and runs and same_outputs(model, target)
+        if stage and runs:
             suite.check(n, f"{name}: {n} outputs of ONNX Runtime are the same bits")
     if not runs:
         return
@@ -171,7 +172,9 @@ def main():
     golden = ROOT / "tests/golden/onnx"
     for model in sorted(golden.glob("*.onnx")) + [golden / "external"]:
         # lists.onnx has an operator that is nobody's, sequences.onnx outputs that are no arrays
+        # and quantized.onnx is what its name says: no stage takes it
         stage = {**STAGE, "targets": ["list.f32"]} if model.stem == "lists" else STAGE
+        stage = None if model.stem == "quantized" else stage
         check_model(suite, program, model, f"golden-{model.stem}",
                     model.stem not in ("lists", "sequences"), stage)
     for model in shipped[:2]:
