@@ -134,7 +134,7 @@ static int side_plan(struct evaluator *e, struct side *side, struct arena *arena
         .observed = seen,
         .observed_count = e->layer_count,
         .memory_bytes = e->options->memory_bytes,
-        .threads = team_threads(e->options->team),
+        .threads = e->options->team ? team_threads(e->options->team) : e->options->threads,
     };
     return exec_plan_new(side->model->graph, bindings, side->input_count, &options, &side->plan,
                          err);

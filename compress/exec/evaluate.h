@@ -44,6 +44,7 @@ struct evaluate_options {
     bool layers;           /* with an original */
     uint64_t memory_bytes; /* ceiling of all workspaces and weights; 0: none */
     struct team *team;     /* NULL: the calling thread alone */
+    unsigned threads;      /* of the team that will be there, for the prediction; 0: one */
     const struct progress *progress;
     struct progress_state at; /* stage, stage_index, stages; the rest is filled in */
 };

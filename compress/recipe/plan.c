@@ -168,6 +168,7 @@ struct evaluate_options plan_evaluate_options(const struct plan *plan,
         .seed = plan->recipe->seed,
         .latency_runs = data->latency_runs,
         .layers = original != NULL,
+        .threads = plan->threads,
     };
 }
 
@@ -295,7 +296,7 @@ static int predict_calibration(struct plan *plan, unsigned threads, struct err *
 static int add_up(struct plan *plan, const struct plan_limits *limits, struct violations *list,
                   struct err *err) {
     struct model *model = plan->model;
-    unsigned threads = limits->threads ? limits->threads : 1;
+    unsigned threads = plan->threads;
     struct emit_prediction emit;
     if (emit_predict(model, &plan->layout, threads, &emit, err) < 0 ||
         predict_calibration(plan, threads, err) < 0)
@@ -388,6 +389,7 @@ int plan_new(struct resolver *files, const struct recipe *recipe, const char *so
     else
         apply_recipe(plan, list);
     limits = limits ? limits : &no_limits;
+    plan->threads = limits->threads ? limits->threads : 1;
     if (list->total || open_evaluation(plan, limits->evaluation, list, &why) < 0 ||
         open_calibration(plan, limits->calibration, list, &why) < 0 || list->total)
         goto fail;

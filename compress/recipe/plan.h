@@ -35,6 +35,7 @@ struct plan {
     uint64_t bytes_in;
     uint64_t bytes_out;          /* exact */
     double ratio;                /* bytes_in / bytes_out */
+    unsigned threads;            /* that predictions count with */
     uint64_t peak_bytes;         /* predicted: the largest of the next four */
     uint64_t emit_bytes;         /* predicted while the artifact is written */
     uint64_t verify_bytes;       /* predicted while it is verified */
