@@ -13,7 +13,7 @@
 #   interop     with --interop: PyTorch, transformers, llama.cpp ... on what we write. Downloads a
 #               few hundred MB (several GB where pip picks a GPU build of PyTorch)
 #
-# Environment: FUZZ_SECONDS (5; with --interop 30), CHECK_JOBS (cores, at most 4), CHECK_DIR
+# Environment: FUZZ_SECONDS (5; with --interop 60), CHECK_JOBS (cores, at most 4), CHECK_DIR
 # (build): where build folders and logs go, CHECK_ONLY: sections to run, in words.
 #
 # Safe to run again: finished builds and downloads are kept. The last line is "N passed, N failed";
@@ -41,7 +41,7 @@ root=$PWD
 
 cores=$(nproc)
 jobs=${CHECK_JOBS:-$((cores < 4 ? cores : 4))}
-fuzz_seconds=${FUZZ_SECONDS:-${interop:+30}}
+fuzz_seconds=${FUZZ_SECONDS:-${interop:+60}}
 fuzz_seconds=${fuzz_seconds:-5}
 dir=${CHECK_DIR:-$root/build}
 mkdir -p "$dir"
