@@ -65,8 +65,9 @@ enum step_kind {
 
 struct exec_step {
     enum step_kind kind;
-    const struct node *node; /* FORWARD, BACKWARD, FAIL */
-    uint32_t *in, *out;      /* slots; SLOT_NONE: not given, not wanted */
+    const struct node *node;   /* FORWARD, BACKWARD, FAIL */
+    const struct value *value; /* OBSERVE: what was asked for, which in[0] may only stand for */
+    uint32_t *in, *out;        /* slots; SLOT_NONE: not given, not wanted */
     size_t in_count, out_count;
     uint32_t *dout, *din; /* BACKWARD: out_count, in_count of them */
     uint32_t scratch;

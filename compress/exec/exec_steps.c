@@ -16,7 +16,10 @@ static int no_memory(struct err *err) {
 }
 
 static int emit(struct exec_build *b, struct exec_item *item, bool again, struct err *err);
-static int observe(struct exec_build *b, struct exec_var *var, uint32_t guard, struct err *err);
+static int observe(struct exec_build *b, const struct value *value, uint32_t guard,
+                   struct err *err);
+static int observe_all(struct exec_build *b, const struct exec_var *var, uint32_t guard,
+                       struct err *err);
 static int add_results(struct exec_build *b, struct err *err);
 static int make_base(struct exec_build *b, struct exec_var *var, struct err *err);
 
@@ -28,7 +31,7 @@ int exec_steps_forward(struct exec_build *b, struct err *err) {
     for (size_t i = 0; i < options->observed_count; i++) {
         struct exec_var *var = exec_build_var(b, options->observed[i]);
         if (exec_var_fixed(var) || var->value->kind == VALUE_INPUT)
-            if (observe(b, var, 0, err) < 0)
+            if (observe(b, options->observed[i], 0, err) < 0)
                 return -1;
     }
     for (size_t i = 0; i < b->item_count; i++) {
@@ -39,7 +42,7 @@ int exec_steps_forward(struct exec_build *b, struct err *err) {
             return -1;
         for (size_t k = 0; k < item->out_count; k++)
             if (item->kind != ITEM_FAIL && item->out[k] && item->out[k]->observed &&
-                observe(b, item->out[k], item->guard, err) < 0)
+                observe_all(b, item->out[k], item->guard, err) < 0)
                 return -1;
     }
     if (add_results(b, err) < 0)
@@ -316,11 +319,26 @@ static int emit(struct exec_build *b, struct exec_item *item, bool again, struct
     return err_set(err, ERR_BUG, "an item of no kind");
 }
 
-static int observe(struct exec_build *b, struct exec_var *var, uint32_t guard, struct err *err) {
+static int observe(struct exec_build *b, const struct value *value, uint32_t guard,
+                   struct err *err) {
+    struct exec_steps *run = &b->plan->run;
     uint32_t slot;
-    if (exec_steps_use(b, var, true, &slot, err) < 0)
+    if (exec_steps_use(b, exec_build_var(b, value), true, &slot, err) < 0 ||
+        exec_steps_move(b, run, STEP_OBSERVE, slot, SLOT_NONE, guard, 0, err) < 0)
         return -1;
-    return exec_steps_move(b, &b->plan->run, STEP_OBSERVE, slot, SLOT_NONE, guard, 0, err);
+    run->at[run->count - 1].value = value;
+    return 0;
+}
+
+/* All values that the variable stands for: an inlined If's output as well as the body's. */
+static int observe_all(struct exec_build *b, const struct exec_var *var, uint32_t guard,
+                       struct err *err) {
+    const struct exec_options *options = b->options;
+    for (size_t i = 0; i < options->observed_count; i++)
+        if (exec_build_var(b, options->observed[i]) == var &&
+            observe(b, options->observed[i], guard, err) < 0)
+            return -1;
+    return 0;
 }
 
 static int add_result(struct exec_build *b, const struct value *value, bool as_f32,

@@ -420,8 +420,7 @@ static int run_step(const struct exec_session *s, const struct exec_step *step,
     case STEP_FILL:
         return run_move(s, step, call, progress, err);
     case STEP_OBSERVE:
-        return s->options.observe(s->options.observe_self, s->plan->slots[step->in[0]].value,
-                                  call->in[0], err);
+        return s->options.observe(s->options.observe_self, step->value, call->in[0], err);
     case STEP_FAIL:
         if (err && err->code == ERR_OK)
             *err = *step->failure;

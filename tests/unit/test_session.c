@@ -401,6 +401,34 @@ static void observers_see_in_order(void **state) {
     tinygraph_free(&r.t);
 }
 
+/* What looks at the output of an If whose condition is known sees it by its name, not the body's.
+ */
+static void sees_past_a_branch(void **state) {
+    struct rig r = {0};
+    struct err err = ERR_INIT;
+    tinygraph_new(&r.t);
+    if_net(&r.t, "f32[6,5]");
+    const struct graph *g = r.t.graph;
+    const struct value *x = graph_value(g, "x"), *flag = graph_value(g, "flag");
+    const struct value *chosen = graph_value(g, "chosen");
+    uint8_t yes = 1;
+    struct array choice = {.dtype = DTYPE_BOOL, .elements = 1, .data = &yes};
+    struct binding bindings[] = {{x, tinygraph_fact("f32[2,6]")}, {flag, tinygraph_fact("bool[]")}};
+    bindings[1].fact.data = &choice;
+    struct exec_options options = {.observed = &chosen, .observed_count = 1};
+    struct seen seen = {0};
+    struct exec_session_options session = {.observe = look, .observe_self = &seen};
+    CHECK_OK(exec_plan_new(g, bindings, 2, &options, &r.plan, &err), &err);
+    CHECK_OK(exec_session_new(r.plan, r.t.weights, &session, &r.session, &err), &err);
+    struct array *given = tinygraph_array("f32[2,6]", "x");
+    struct exec_input inputs[] = {{x, given}, {flag, &choice}};
+    CHECK_OK(exec_run(r.session, inputs, 2, NULL, &err), &err);
+    CHECK_TEXT(seen.names, "chosen ");
+    array_free(given);
+    rig_stop(&r);
+    tinygraph_free(&r.t);
+}
+
 /* Bounds right behind a convolution are put on its result by itself: the same bits as when somebody
  * looks at what lies between, whatever way it is computed. */
 static void clamps_in_one_step(void **state) {
@@ -517,6 +545,7 @@ int main(void) {
         cmocka_unit_test(streams_weights),
         cmocka_unit_test(stops_when_asked),
         cmocka_unit_test(observers_see_in_order),
+        cmocka_unit_test(sees_past_a_branch),
         cmocka_unit_test(clamps_in_one_step),
         cmocka_unit_test(sees_weights_change),
     };
