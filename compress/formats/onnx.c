@@ -8,6 +8,7 @@
 #include "compress/base/files.h"
 #include "compress/formats/onnx_known.h"
 #include "compress/formats/onnx_proto.h"
+#include "compress/formats/onnx_raise.h"
 #include "compress/formats/onnx_reader.h"
 #include "compress/graph/infer.h"
 
@@ -390,6 +391,7 @@ int onnx_open(struct resolver *files, struct model *model, struct err *err) {
     if (read_all(&reader, err) < 0 || annotate(model, reader.scratch, err) < 0 ||
         add_facts(model, onnx, reader.scratch, err) < 0)
         goto out;
+    onnx->can_be_raised = onnx_raise_can(model->graph);
     result = model_finish(model, err);
 out:
     pbwire_free(reader.wire);

@@ -49,7 +49,8 @@ struct onnx {
     const char *producer, *producer_version;
     const struct onnx_opset *opsets;
     size_t opset_count;
-    bool is_raised;           /* the list is no longer the file's (onnx_raise.h) */
+    bool can_be_raised;       /* onnx_raise.h, when it was opened; and */
+    bool is_raised;           /* the list is no longer the file's */
     struct pbwire_span graph; /* content of the GraphProto */
     struct onnx_call *calls;  /* [0] unused */
     size_t call_count, call_capacity;

@@ -84,6 +84,8 @@ static bool is_constant(const struct value *value) {
 static bool multiplies_constant(const struct value *value, unsigned identities) {
     for (size_t i = 0; i < value->use_count; i++) {
         const struct node *node = value->uses[i].node;
+        if (!node->op || node->domain[0])
+            continue;
         if (strcmp(node->op_type, "Identity") == 0 && node->out[0] && identities > 0 &&
             multiplies_constant(node->out[0], identities - 1))
             return true;

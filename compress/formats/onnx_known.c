@@ -176,7 +176,7 @@ static struct node *only_reader(const struct value *value, const char *op_type) 
     if (!value || value->use_count != 1 || value->is_output)
         return NULL;
     struct node *node = value->uses[0].node;
-    return strcmp(node->op_type, op_type) == 0 ? node : NULL;
+    return node->op && !node->domain[0] && strcmp(node->op_type, op_type) == 0 ? node : NULL;
 }
 
 /* MatMulInteger → Cast → Mul by Mul(scale of a, scale of w). */
@@ -190,7 +190,7 @@ static int know_integer(struct known *k, const struct node *node, struct err *er
         return 0;
     const struct value *other = mul->in[mul->in[0] == cast->out[0]];
     const struct node *product = other ? other->producer : NULL;
-    if (!product || strcmp(product->op_type, "Mul") != 0)
+    if (!product || !product->op || product->domain[0] || strcmp(product->op_type, "Mul") != 0)
         return 0;
     const struct tensor *s = plain_tensor(k, product, 1, DTYPE_F32, &scales);
     if (!s)

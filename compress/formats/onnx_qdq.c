@@ -17,17 +17,42 @@ static int no_memory(struct err *err) {
 
 /* ---- which weights ---- */
 
+/* One whose inputs and outputs have been counted. */
 static bool is_op(const struct node *node, const char *op_type) {
-    return node && !node->domain[0] && strcmp(node->op_type, op_type) == 0;
+    return node && node->op && !node->domain[0] && strcmp(node->op_type, op_type) == 0;
 }
 
 static bool is_float(const struct value *value) {
     return value && value->type.dtype == DTYPE_F32;
 }
 
+/* Only moves numbers: the output has the scale of the input. */
+static bool moves(const struct node *node) {
+    static const char *const names[] = {"Flatten", "MaxPool",   "Reshape",
+                                        "Squeeze", "Transpose", "Unsqueeze"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_op(node, names[i]))
+            return (node->out_count < 2 || !node->out[1]) && is_float(node->in[0]);
+    return false;
+}
+
+/* Does it come from the data? A weight that is only moved has no range to be found; longer runs of
+ * moves than any exporter writes are not followed. */
+static bool is_computed(const struct value *value) {
+    enum { MOVES_MAX = 32 };
+    for (unsigned n = 0; n <= MOVES_MAX; n++) {
+        if (value->kind != VALUE_NODE)
+            return value->kind == VALUE_INPUT;
+        if (!moves(value->producer))
+            return true;
+        value = value->producer->in[0];
+    }
+    return false;
+}
+
 static enum granularity granularity_for(const struct use *use) {
     const struct node *node = use->node;
-    if (use->slot != 1 || !node->op || !is_float(node->in[0]))
+    if (use->slot != 1 || !node->op || !is_float(node->in[0]) || !is_computed(node->in[0]))
         return GRANULARITY_NONE;
     if (is_op(node, "Conv"))
         return GRANULARITY_CHANNEL;
@@ -43,7 +68,7 @@ static enum granularity granularity_for(const struct use *use) {
 bool onnx_qdq_takes(const struct value *weight, enum granularity *ret) {
     enum granularity all = GRANULARITY_NONE;
     if (weight->body_uses || weight->is_output || weight->use_count == 0 || !weight->type.ranked ||
-        weight->type.rank < 2 || !onnx_raise_can(weight->uses[0].node->graph))
+        weight->type.rank < 2)
         return false;
     for (size_t i = 0; i < weight->use_count; i++) {
         enum granularity one = granularity_for(&weight->uses[i]);
@@ -71,19 +96,10 @@ struct qdq {
     size_t used, capacity;       /* in 4 bytes */
     uint32_t file;               /* memory, as a file of the model */
     size_t tensors;              /* there is room for */
+    unsigned numbers;            /* given to names that were taken */
     bool is_unsigned;            /* codes of activations */
     struct value *zero, *lowest; /* zero points: that of symmetric values, and the lowest code */
 };
-
-/* Only moves numbers: the output has the scale of the input. */
-static bool moves(const struct node *node) {
-    static const char *const names[] = {"Flatten", "MaxPool",   "Reshape",
-                                        "Squeeze", "Transpose", "Unsqueeze"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_op(node, names[i]))
-            return (node->out_count < 2 || !node->out[1]) && is_float(node->in[0]);
-    return false;
-}
 
 /* Whose scale a value has. */
 static struct value *root_of(struct value *value) {
@@ -142,10 +158,13 @@ static bool is_never_negative(const struct value *value) {
            node->in[1]->data->elements == 1 && array_number(node->in[1]->data, 0) >= 0;
 }
 
+/* One number an output channel: that of Gemm may also be one for all. */
 static bool has_int_bias(const struct node *node) {
     const struct value *bias = node_has(node, 2) ? node->in[2] : NULL;
+    unsigned axis = is_op(node, "Gemm") && node_int(node, "transB", 0) == 0;
     return bias && bias->kind == VALUE_WEIGHT && bias->tensor != VALUE_NO_TENSOR &&
-           is_float(bias) && bias->type.rank == 1;
+           is_float(bias) && bias->type.rank == 1 &&
+           dim_same(bias->type.dims[0], node->in[1]->type.dims[axis]);
 }
 
 /* ---- tensors over memory ---- */
@@ -182,10 +201,11 @@ static int reserve(struct qdq *q, struct node *const *nodes, size_t count, struc
     return model_add_memory(model, q->memory, words * sizeof *q->memory, &q->file, err);
 }
 
-static const char *free_name(const struct graph *graph, const char *base, const char *suffix) {
-    const char *name = arena_printf(graph->arena, "%s%s", base, suffix);
-    for (unsigned n = 2; name && strmap_get(&graph->by_name, name) != STRMAP_NONE; n++)
-        name = arena_printf(graph->arena, "%s%s.%u", base, suffix, n);
+/* Numbers are given once, whatever the base: many may share one. */
+static const char *free_name(struct qdq *q, const char *base, const char *suffix) {
+    const char *name = arena_printf(q->graph->arena, "%s%s", base, suffix);
+    while (name && strmap_get(&q->graph->by_name, name) != STRMAP_NONE)
+        name = arena_printf(q->graph->arena, "%s%s.%u", base, suffix, ++q->numbers);
     return name;
 }
 
@@ -194,7 +214,7 @@ static int add_memory(struct qdq *q, const char *base, const char *suffix, enum 
                       uint64_t count, struct value **ret, void **ret_data, struct err *err) {
     struct model *model = q->model;
     struct type type = {.dtype = dtype, .ranked = true, .rank = count > 0};
-    const char *name = free_name(q->graph, base, suffix);
+    const char *name = free_name(q, base, suffix);
     uint64_t elements = count ? count : 1;
     if (!name)
         return no_memory(err);
@@ -320,7 +340,7 @@ static int add_weight(struct qdq *q, struct value *weight, int64_t version, stru
     uint64_t channels = tensor->dims[axis];
     struct type type = {
         .dtype = DTYPE_F32, .ranked = true, .rank = 1, .dims = {DIM((int64_t)channels)}};
-    const char *name = free_name(q->graph, weight->name, "_scale");
+    const char *name = free_name(q, weight->name, "_scale");
     struct value *scale, *zero, *floats;
     if (!name)
         return no_memory(err);

@@ -1,6 +1,7 @@
 /* Which format a tensor's readers allow, and the rewriting of the graph: products, then halves. */
 #include "compress/formats/onnx_quant.h"
 
+#include "compress/formats/onnx.h"
 #include "compress/formats/onnx_half.h"
 #include "compress/formats/onnx_linear.h"
 #include "compress/formats/onnx_qdq.h"
@@ -99,8 +100,10 @@ static void adapt_integers(const struct tensor *tensor, const struct graph *grap
 static void adapt_static(const struct model *model, const struct tensor *tensor,
                          const struct graph *graph, const struct value *value,
                          struct encoding *wanted) {
+    const struct onnx *onnx = model->private;
     enum granularity granularity;
-    if (!value || graph != model->graph || !onnx_qdq_takes(value, &granularity)) {
+    if (!value || graph != model->graph || !onnx->can_be_raised ||
+        !onnx_qdq_takes(value, &granularity)) {
         *wanted = tensor->stored;
         return;
     }

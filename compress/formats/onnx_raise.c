@@ -39,11 +39,12 @@ static bool is_over_last(const struct node *node) {
 }
 
 static bool can_raise_node(const struct node *node) {
+    /* bodies take the model's operator set, those of unknown operators too */
+    for (size_t a = 0; a < node->attr_count; a++)
+        if (node->attrs[a].kind == ATTR_GRAPH || node->attrs[a].kind == ATTR_OTHER)
+            return false;
     if (node->domain[0] || node->version >= ONNX_RAISE_TO)
         return !node->origin.call;
-    for (size_t a = 0; a < node->attr_count; a++)
-        if (node->attrs[a].kind == ATTR_GRAPH)
-            return false;
     if (node->origin.call || !node->op || node->version < ONNX_RAISE_FROM ||
         (node->version < 12 && strcmp(node->op_type, "Dropout") == 0))
         return false;

@@ -169,6 +169,17 @@ static void infinities_stay_f32(void **state) {
     tinyonnx_close(&t);
 }
 
+/* Operators of others that are called like ONNX's have inputs and outputs as they please. */
+static void namesakes(void **state) {
+    struct tinyonnx t;
+    halve_lines("input x f32[2,3,4]\nweight w f32[4,4]\nTranspose x -> t perm=1,0,2\n"
+                "d.MatMul t -> u\nd.Identity t ->\nMatMul t w -> y\noutput y f32[3,2,4]\n"
+                "output u f32[3,2,4]",
+                NULL, &t);
+    CHECK(graph_value(t.model->graph, "u") != NULL);
+    tinyonnx_close(&t);
+}
+
 static void bodies(void **state) {
     struct bytebuf model = {0}, graph = {0}, node = {0};
     struct tinyonnx t;
@@ -214,6 +225,7 @@ int main(void) {
         cmocka_unit_test(constants_are_clamped),
         cmocka_unit_test(a_moved_batch_stays_f32),
         cmocka_unit_test(infinities_stay_f32),
+        cmocka_unit_test(namesakes),
         cmocka_unit_test(bodies),
         cmocka_unit_test(what_is_not_taken),
     };

@@ -126,6 +126,48 @@ static void signs(void **state) {
     stop(&f);
 }
 
+/* Gemm's bias may be one number for all channels, which have a scale each: it stays in floats. */
+static void one_bias_for_all(void **state) {
+    struct fixture f;
+    quantize(&f, "input x f32[2,4]\nweight w f32[4,3]\nweight c f32[1]\nGemm x w c -> y\n"
+                 "output y f32[2,3]");
+    check_ops(f.t.model->graph, "Q D D Gemm");
+    CHECK_UINT(f.t.model->ranges->range_count, 1);
+    CHECK_UINT(f.t.model->ranges->bias_count, 0);
+    CHECK(!model_tensor(f.t.model, "", "c")->removed);
+    stop(&f);
+}
+
+/* What does not depend on the data has no range to be found. */
+static void constants_have_no_range(void **state) {
+    static const char *const lines[] = {
+        "weight u f32[2,4]\nweight w f32[4,3]\nweight b f32[3]\ninput x f32[2,3]\n"
+        "Gemm u w b -> a\nAdd x a -> y\noutput y f32[2,3]",
+        "weight u f32[8]\nweight w f32[4,3]\nints s 2 4\ninput x f32[2,3]\n"
+        "Reshape u s -> q\nMatMul q w -> a\nAdd x a -> y\noutput y f32[2,3]",
+    };
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct fixture f;
+        quantize(&f, lines[i]);
+        CHECK(f.t.model->ranges == NULL);
+        CHECK(encoding_equal(&model_tensor(f.t.model, "", "w")->wanted,
+                             &model_tensor(f.t.model, "", "w")->stored));
+        stop(&f);
+    }
+}
+
+/* Readers of one bias have codes of their own, under names of their own. */
+static void a_bias_of_several(void **state) {
+    struct fixture f;
+    quantize(&f, "input x f32[2,4]\nweight w f32[4,3]\nweight v f32[4,3]\nweight b f32[3]\n"
+                 "Gemm x w b -> a\nGemm x v b -> c\nAdd a c -> y\noutput y f32[2,3]");
+    CHECK_UINT(f.t.model->ranges->bias_count, 2);
+    CHECK(model_tensor(f.t.model, "", "b_quantized") != NULL);
+    CHECK(f.t.model->ranges->biases[0].codes != f.t.model->ranges->biases[1].codes);
+    CHECK(model_tensor(f.t.model, "", "b")->removed);
+    stop(&f);
+}
+
 /* What calibration finds: the largest of x is 51/64, codes reach 127. */
 static void numbers(void **state) {
     static const char lines[] = "input x f32[1,4]\nweight w f32[2,4]\nweight b f32[2]\n"
@@ -156,9 +198,10 @@ static void numbers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(relu_is_fused),    cmocka_unit_test(one_scale_through_what_moves),
-        cmocka_unit_test(one_pair_for_all), cmocka_unit_test(signs),
-        cmocka_unit_test(numbers),
+        cmocka_unit_test(relu_is_fused),     cmocka_unit_test(one_scale_through_what_moves),
+        cmocka_unit_test(one_pair_for_all),  cmocka_unit_test(signs),
+        cmocka_unit_test(numbers),           cmocka_unit_test(one_bias_for_all),
+        cmocka_unit_test(a_bias_of_several), cmocka_unit_test(constants_have_no_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Raising the operator set: what becomes an input, what cannot be raised, what is written. */
 #include "compress/formats/onnx_raise.h"
 
+#include "compress/formats/onnx_proto.h"
 #include "compress/tensor/array.h"
 #include "tests/support/check.h"
 #include "tests/support/tinyonnx.h"
@@ -71,10 +72,26 @@ static void what_can_be_raised(void **state) {
     CHECK(can(17, "input x f32[2,3]\nUnheard x -> y\noutput y f32[2,3]"));
 }
 
+/* A body takes the model's operator set, whosever node it belongs to. */
+static void bodies_are_not_raised(void **state) {
+    struct bytebuf model = {0}, graph = {0}, node = {0};
+    struct tinyonnx t = {{{{0}}}};
+    struct err err = ERR_INIT;
+    tinyonnx_graph(&graph, "input x f32[2,3]\nRelu x -> r\noutput y f32[2,3]");
+    tinyonnx_node(&node, "d.Foo r -> y");
+    tinyonnx_body(&node, "body", "Unsqueeze r -> u axes=0,\noutput u f32[1,2,3]");
+    tinyonnx_message(&graph, ONNX_GRAPH_NODE, &node);
+    tinyonnx_model(&model, 8, 12, &graph);
+    CHECK_OK(tinyonnx_open(&t, &model, &err), &err);
+    CHECK(!onnx_raise_can(t.model->graph));
+    tinyonnx_close(&t);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attributes_become_inputs),
         cmocka_unit_test(what_can_be_raised),
+        cmocka_unit_test(bodies_are_not_raised),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
