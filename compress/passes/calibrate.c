@@ -16,7 +16,7 @@
 
 enum { DEFAULT_BATCH = 32, DEFAULT_WINDOW = 512 };
 #define PERCENTILE 0.9999
-/* Limits tried are bins apart; below 128 there are fewer bins than codes. */
+/* Limits tried are bins apart; fewer bins than that say little. */
 enum { TRY_FROM = 128, TRY_STEP = 16 };
 
 static int no_memory(struct err *err) {
@@ -452,7 +452,8 @@ static int weight_scales(const struct model *model, const struct tensor *tensor,
     return result;
 }
 
-static int fill_bias(const struct model *model, const struct bias_wanted *to, struct err *err) {
+static int fill_bias(const struct model *model, const struct bias_wanted *to, uint64_t *ret_clamped,
+                     struct err *err) {
     const struct tensor *bias = &model->tensors[to->bias], *weight = &model->tensors[to->weight];
     struct tensor_reader *reader;
     if (weight_scales(model, weight, to->scales, err) < 0 ||
@@ -462,11 +463,13 @@ static int fill_bias(const struct model *model, const struct bias_wanted *to, st
     void *raw = malloc((size_t)bias->parts[PART_DATA].bytes + 1);
     int result =
         x && raw ? tensor_reader_elements(reader, 0, bias->elements, raw, x, err) : no_memory(err);
+    *ret_clamped = 0;
     for (uint64_t i = 0; result == 0 && i < bias->elements; i++) {
         to->scales[i] *= *to->input_scale;
         if (to->scales[i] < FLT_MIN)
             to->scales[i] = FLT_MIN;
         double code = nearbyint((double)x[i] / (double)to->scales[i]);
+        *ret_clamped += fabs(code) > INT32_MAX;
         to->codes[i] = (int32_t)(code > INT32_MAX    ? INT32_MAX
                                  : code < -INT32_MAX ? -INT32_MAX
                                                      : code);
@@ -475,6 +478,26 @@ static int fill_bias(const struct model *model, const struct bias_wanted *to, st
     free(x);
     free(raw);
     return result;
+}
+
+static int fill_biases(const struct calibration *c, const struct model *model, struct arena *arena,
+                       struct calibrate_result *to, struct err *err) {
+    to->biases = ARENA_ARRAY(arena, struct calibrate_bias, c->wanted->bias_count + 1);
+    if (!to->biases)
+        return no_memory(err);
+    for (size_t i = 0; i < c->wanted->bias_count; i++) {
+        const struct bias_wanted *bias = &c->wanted->biases[i];
+        uint64_t clamped;
+        if (fill_bias(model, bias, &clamped, err) < 0)
+            return -1;
+        if (!clamped)
+            continue;
+        const char *name = arena_strdup(arena, model->tensors[bias->bias].name);
+        if (!name)
+            return no_memory(err);
+        to->biases[to->bias_count++] = (struct calibrate_bias){name, clamped};
+    }
+    return 0;
 }
 
 static int start(struct calibration *c, const struct model *original, const struct model *model,
@@ -511,8 +534,8 @@ int calibrate_run(const struct model *original, const struct model *model,
     end_run(&c);
     if (result == 0)
         result = fill_scales(&c, arena, &found, err);
-    for (size_t i = 0; result == 0 && i < c.wanted->bias_count; i++)
-        result = fill_bias(model, &c.wanted->biases[i], err);
+    if (result == 0)
+        result = fill_biases(&c, model, arena, &found, err);
     arena_free(c.arena);
     if (result == 0)
         *ret = found;

@@ -65,11 +65,20 @@ struct calibrate_range {
     uint64_t shown[CALIBRATE_SHOWN]; /* magnitudes in as many bins, zeros left out */
 };
 
+/* A bias of which some numbers lie beyond 32 bits of its scale, because the weights of their
+ * channels are next to nothing beside them: these became the largest code. */
+struct calibrate_bias {
+    const char *tensor;
+    uint64_t clamped;
+};
+
 struct calibrate_result {
     const char *dataset_kind;        /* "arrays", "tokens" */
     uint64_t samples, batch, window; /* window: 0 for arrays */
     struct calibrate_range *ranges;  /* in the order of the model's; in the arena, names too */
     size_t range_count;
+    struct calibrate_bias *biases; /* those alone; in the arena, names too */
+    size_t bias_count;
     uint64_t memory_bytes; /* held at most, headers aside */
 };
 

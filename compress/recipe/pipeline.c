@@ -155,6 +155,20 @@ static int baseline(struct run *r, const struct model *source, struct err *err) 
     return 0;
 }
 
+static void warn_of_biases(const struct run *r) {
+    const struct calibrate_result *found = &r->report->calibration;
+    for (size_t i = 0; i < found->bias_count; i++) {
+        const struct calibrate_bias *bias = &found->biases[i];
+        violations_add(&r->report->warnings, ERR_MISFIT, "",
+                       "%s: %" PRIu64 " values do not fit 32 bits beside the almost empty weights "
+                       "of their channels; keep this layer in floats",
+                       bias->tensor, bias->clamped)
+            ->tensor = bias->tensor;
+        progress_logf(r->env->progress, "warning", "%s: %" PRIu64 " values overflow 32 bits",
+                      bias->tensor, bias->clamped);
+    }
+}
+
 static int calibrate(struct run *r, const struct model *source, struct err *err) {
     double since = now_seconds();
     struct plan *plan = r->plan;
@@ -170,6 +184,7 @@ static int calibrate(struct run *r, const struct model *source, struct err *err)
         fill_set_files(report, plan->calibration_files, r->env->calibration_digests,
                        &report->calibration_files, &report->calibration_file_count, err) < 0)
         return err_context(err, "calibrate");
+    warn_of_biases(r);
     const char *set =
         r->env->calibration_name ? r->env->calibration_name : plan->recipe->calibration.dataset;
     report->calibration_name = set ? arena_strdup(report->arena, set) : NULL;

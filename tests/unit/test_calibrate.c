@@ -116,14 +116,15 @@ struct fixture {
 static void start(struct fixture *f, size_t samples, float last, const char *w) {
     struct bytebuf model = {0}, npy = {0};
     struct err err = ERR_INIT;
-    char lines[200], shape[32];
+    char lines[300], shape[32];
     float *x = malloc(samples * WIDE * sizeof *x);
     CHECK(x != NULL);
     *f = (struct fixture){
         .wanted = {{.value = "x"}, {.value = "r", .from_zero = true, .zero_point = -128}}};
     snprintf(lines, sizeof lines,
              "input x f32[batch,4]\nfloats w %s\nMul x w -> t\nRelu t -> r\nSqrt r -> y\n"
-             "output y f32[batch,4]",
+             "output y f32[batch,4]\nweight v f32[4,2]\nfloats b 1e9 0\nGemm r v b -> z\n"
+             "output z f32[batch,2]",
              w);
     tinyonnx_lines(&model, 17, lines);
     CHECK_OK(tinyonnx_open(&f->net, &model, &err), &err);
@@ -220,6 +221,38 @@ static void what_is_clamped(void **state) {
     stop(&f);
 }
 
+/* A bias far beyond what the product can reach: its code is the largest, and that is told. */
+static void a_bias_that_does_not_fit(void **state) {
+    struct fixture f;
+    struct err err;
+    struct calibrate_result found;
+    int32_t codes[2];
+    float scales[2];
+    start(&f, SAMPLES, 0.5f, "1");
+    struct tensor *weight = model_tensor(f.net.model, "", "v");
+    struct bias_wanted bias = {
+        .bias = (uint32_t)(model_tensor(f.net.model, "", "b") - f.net.model->tensors),
+        .weight = (uint32_t)(weight - f.net.model->tensors),
+        .input_scale = &f.scales[1],
+        .codes = codes,
+        .scales = scales,
+    };
+    weight->wanted = (struct encoding){.codec = codec_by_name("int8"),
+                                       .granularity = GRANULARITY_COLUMN,
+                                       .symmetric = true,
+                                       .scale_dtype = DTYPE_F32,
+                                       .static_activations = true};
+    f.ranges.biases = &bias;
+    f.ranges.bias_count = 1;
+    CHECK_OK(run(&f, &(struct calibrate_options){0}, &found, &err), &err);
+    CHECK_INT(codes[0], INT32_MAX);
+    CHECK_INT(codes[1], 0);
+    CHECK_UINT(found.bias_count, 1);
+    CHECK_TEXT(found.biases[0].tensor, "b");
+    CHECK_UINT(found.biases[0].clamped, 1);
+    stop(&f);
+}
+
 static void a_value_that_is_not_finite(void **state) {
     struct fixture f;
     struct err err;
@@ -261,6 +294,7 @@ int main(void) {
         cmocka_unit_test(an_outlier),
         cmocka_unit_test(what_a_run_finds),
         cmocka_unit_test(what_is_clamped),
+        cmocka_unit_test(a_bias_that_does_not_fit),
         cmocka_unit_test(a_value_that_is_not_finite),
         cmocka_unit_test(it_can_be_cancelled),
     };
