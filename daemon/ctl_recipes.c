@@ -30,13 +30,13 @@ static int list_presets(bool json) {
     if (json)
         jbuf_array(&b);
     else
-        printf("%-10s %6s  %-26s %s\n", "recipe", "ratio", "reads", "what it does");
+        printf("%-11s %6s  %-31s %s\n", "recipe", "ratio", "reads", "what it does");
     for (size_t i = 0; preset_at(i); i++) {
         const struct preset *p = preset_at(i);
         if (json)
             print_preset_json(p, &b);
         else
-            printf("%-10s %5.2fx  %-26s %s\n", p->name, p->expected_ratio, p->reads, p->summary);
+            printf("%-11s %5.2fx  %-31s %s\n", p->name, p->expected_ratio, p->reads, p->summary);
     }
     if (!json)
         return CTL_DONE;

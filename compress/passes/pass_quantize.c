@@ -454,6 +454,14 @@ static int apply(const void *stage, const char *pointer, struct model *model, co
         .warnings = warnings,
     };
     size_t before = list->total, kept_before = list->count;
+    /* A graph that computes with codes would have to become one of floats first. */
+    if (model->quantization && model->graph) {
+        violations_add(list, ERR_UNSUPPORTED, pointer,
+                       "the model is already quantized (%s): it can be run, measured and copied; "
+                       "start from the model in floats to quantize it otherwise",
+                       model->quantization);
+        return -1;
+    }
     if (model->quantization && !requantize && !q->requantize) {
         violations_add(list, ERR_ALREADY_QUANTIZED, pointer,
                        "the model is already quantized (%s); add \"requantize\": true to start "
