@@ -422,21 +422,32 @@ static void schema_number(struct jbuf *out, const char *key, const char *doc, in
     jbuf_object_end(out);
 }
 
-static void schema_calibration(struct jbuf *out) {
-    jbuf_key(out, "calibration");
+/* What calibration and evaluation have in common; the object and its properties stay open. */
+static void schema_data(struct jbuf *out, const char *key, const char *text, const char *samples) {
+    jbuf_key(out, key);
     jbuf_object(out);
-    jbuf_kv_string(out, "description", "What static activations get their ranges from.");
+    jbuf_kv_string(out, "description", text);
     jbuf_kv_string(out, "type", "object");
     jbuf_key(out, "properties");
     jbuf_object(out);
     jbuf_kv_raw(out, "dataset",
                 "{\"description\":\"A dataset by its name; default: the job's.\","
                 "\"type\":\"string\",\"minLength\":1,\"maxLength\":255}");
-    schema_number(out, "samples", "At most so many, chosen by the seed; default: 256.", 1,
-                  (int64_t)SEED_MAX);
+    schema_number(out, "samples", samples, 1, (int64_t)SEED_MAX);
     schema_number(out, "batch", "Samples a batch; default: the graph's own, else 32.", 1, 1 << 20);
     schema_number(out, "window", "Token ids a window; default: the graph's own, else 512.", 2,
                   1 << 24);
+}
+
+static void schema_data_end(struct jbuf *out) {
+    jbuf_object_end(out);
+    jbuf_kv_bool(out, "additionalProperties", false);
+    jbuf_object_end(out);
+}
+
+static void schema_calibration(struct jbuf *out) {
+    schema_data(out, "calibration", "What static activations get their ranges from.",
+                "At most so many, chosen by the seed; default: 256.");
     jbuf_key(out, "method");
     jbuf_object(out);
     jbuf_kv_string(out, "description", "How the largest magnitude that has a code is chosen.");
@@ -447,26 +458,13 @@ static void schema_calibration(struct jbuf *out) {
     jbuf_array_end(out);
     jbuf_kv_string(out, "default", calibrate_method_name(CALIBRATE_MINMAX));
     jbuf_object_end(out);
-    jbuf_object_end(out);
-    jbuf_kv_bool(out, "additionalProperties", false);
-    jbuf_object_end(out);
+    schema_data_end(out);
 }
 
 static void schema_evaluation(struct jbuf *out) {
-    jbuf_key(out, "evaluation");
-    jbuf_object(out);
-    jbuf_kv_string(out, "description",
-                   "What original and result are measured on; with it, stages may be empty.");
-    jbuf_kv_string(out, "type", "object");
-    jbuf_key(out, "properties");
-    jbuf_object(out);
-    jbuf_kv_raw(out, "dataset",
-                "{\"description\":\"A dataset by its name; default: the job's.\","
-                "\"type\":\"string\",\"minLength\":1,\"maxLength\":255}");
-    schema_number(out, "samples", "At most so many, chosen by the seed.", 1, (int64_t)SEED_MAX);
-    schema_number(out, "batch", "Samples a batch; default: the graph's own, else 32.", 1, 1 << 20);
-    schema_number(out, "window", "Token ids a window; default: the graph's own, else 512.", 2,
-                  1 << 24);
+    schema_data(out, "evaluation",
+                "What original and result are measured on; with it, stages may be empty.",
+                "At most so many, chosen by the seed.");
     jbuf_key(out, "metrics");
     jbuf_object(out);
     jbuf_kv_string(out, "description", "Default: all that apply.");
@@ -482,9 +480,7 @@ static void schema_evaluation(struct jbuf *out) {
     jbuf_object_end(out);
     jbuf_object_end(out);
     schema_number(out, "latency_runs", "Runs to time; default: 30, 0: none.", 0, 10000);
-    jbuf_object_end(out);
-    jbuf_kv_bool(out, "additionalProperties", false);
-    jbuf_object_end(out);
+    schema_data_end(out);
 }
 
 char *recipe_schema(void) {
