@@ -25,12 +25,12 @@
 #include "compress/graph/convolve.h"
 
 #include "compress/base/loop.h"
+#include "compress/base/size.h"
 #include "compress/graph/winograd.h"
 #include "compress/tensor/gemm.h"
 #include "compress/tensor/taps.h"
 #include "compress/tensor/vmath.h"
 
-#include <assert.h>
 #include <string.h>
 
 enum {
@@ -44,19 +44,6 @@ enum {
     SUM_PIECE = 65536, /* of a bias gradient */
 };
 #define SMALL_MACS (UINT64_C(1) << 21) /* not worth two steps */
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t most(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t pieces(size_t len, size_t piece) {
-    assert(piece > 0);
-    return len / piece + (len % piece != 0);
-}
 
 /* In blocks of a length that compilers turn into wide stores. */
 static void fill(real *x, real value, size_t n) {
@@ -109,11 +96,11 @@ uint64_t convolve_macs(const struct convolve *c) {
 /* Columns of a panel of `rows` rows: whole output rows where they fit, equal pieces. */
 static size_t panel_cols(const struct convolve *c, size_t rows) {
     size_t positions = volume(c->out);
-    size_t cols = least(most(PANEL / most(rows, 1), LEAST_COLS), MOST_COLS);
-    size_t count = pieces(positions, cols);
-    cols = pieces(positions, count ? count : 1);
+    size_t cols = size_min(size_max(PANEL / size_max(rows, 1), LEAST_COLS), MOST_COLS);
+    size_t count = size_pieces(positions, cols);
+    cols = size_pieces(positions, count ? count : 1);
     size_t width = c->out[2];
-    return cols > width ? pieces(cols, width) * width : most(cols, 1);
+    return cols > width ? size_pieces(cols, width) * width : size_max(cols, 1);
 }
 
 /* What a tap sees of an output row: positions [first, end) read inside x's row. */
@@ -126,9 +113,9 @@ static struct view view_of(const struct convolve *c, size_t tap) {
     struct view v = {.tap = {tap / c->kernel[2] / c->kernel[1], tap / c->kernel[2] % c->kernel[1],
                              tap % c->kernel[2]}};
     size_t offset = v.tap[2] * c->dilation[2], pad = c->pad[2], limit = c->in[2] + pad;
-    v.first = offset < pad ? pieces(pad - offset, c->stride[2]) : 0;
+    v.first = offset < pad ? size_pieces(pad - offset, c->stride[2]) : 0;
     /* i * stride + offset < limit */
-    v.end = offset < limit ? least(c->out[2], pieces(limit - offset, c->stride[2])) : 0;
+    v.end = offset < limit ? size_min(c->out[2], size_pieces(limit - offset, c->stride[2])) : 0;
     return v;
 }
 
@@ -148,7 +135,7 @@ static inline struct segment segment_of(const struct convolve *c, const struct v
             return none;
         base = (base + i - c->pad[d]) * c->in[d + 1];
     }
-    size_t first = most(at[2], v->first), end = least(at[2] + len, v->end);
+    size_t first = size_max(at[2], v->first), end = size_min(at[2] + len, v->end);
     if (first >= end)
         return none;
     return (struct segment){first - at[2], end - first,
@@ -186,7 +173,7 @@ static void fill_panel(const struct convolve *c, const real *x, struct window wi
         position_at(c, win.p0, at);
         real *to = ret;
         for (size_t p = win.p0; p < win.p1; p += len, next_row(c, at)) {
-            len = least(c->out[2] - at[2], win.p1 - p);
+            len = size_min(c->out[2] - at[2], win.p1 - p);
             struct segment s = segment_of(c, &view, at, len);
             const real *from = channel + s.from;
             if (s.skip)
@@ -217,7 +204,7 @@ static void spill_panel(const struct convolve *c, const real *panel, struct wind
         position_at(c, win.p0, at);
         const real *from = panel;
         for (size_t p = win.p0; p < win.p1; p += len, from += len, next_row(c, at)) {
-            len = least(c->out[2] - at[2], win.p1 - p);
+            len = size_min(c->out[2] - at[2], win.p1 - p);
             struct segment s = segment_of(c, &view, at, len);
             real *to = channel + s.from;
             if (step == 1)
@@ -283,12 +270,12 @@ static struct plane_plan plan_planes(const struct convolve *c) {
     struct plane_plan p;
     size_t span = (c->kernel[1] - 1) * c->dilation[1] + 1;
     p.width = (c->out[2] - 1) * c->stride[2] + (c->kernel[2] - 1) * c->dilation[2] + 1;
-    size_t fit = most(PLANE / p.width, span);
-    p.rows = least((fit - span) / c->stride[1] + 1, c->out[1]);
-    p.row_tiles = pieces(c->out[1], p.rows);
+    size_t fit = size_max(PLANE / p.width, span);
+    p.rows = size_min((fit - span) / c->stride[1] + 1, c->out[1]);
+    p.row_tiles = size_pieces(c->out[1], p.rows);
     p.height = (p.rows - 1) * c->stride[1] + span;
     size_t outputs = p.rows * c->out[2] * c->out_channels * volume(c->kernel);
-    p.groups = p.row_tiles > 1 ? 1 : least(most(65536 / outputs, 1), c->groups);
+    p.groups = p.row_tiles > 1 ? 1 : size_min(size_max(65536 / outputs, 1), c->groups);
     return p;
 }
 
@@ -306,7 +293,7 @@ static size_t plane_elements(const struct convolve *c) {
 /* Rows [row0, row0 + rows) of x under its padding, padded, width long. */
 static void fill_plane(const struct convolve *c, const real *x, size_t row0, size_t rows,
                        size_t width, real *ret) {
-    size_t left = least(c->pad[2], width), inside = least(c->in[2], width - left);
+    size_t left = size_min(c->pad[2], width), inside = size_min(c->in[2], width - left);
     for (size_t i = 0; i < rows; i++, ret += width) {
         size_t row = row0 + i;
         if (row < c->pad[1] || row - c->pad[1] >= c->in[1]) {
@@ -337,14 +324,14 @@ static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err
     const struct plane_plan *plan = &planes->plan;
     size_t row_tile = index % plan->row_tiles, rest = index / plan->row_tiles;
     size_t group0 = rest % planes->group_tiles * plan->groups, n = rest / planes->group_tiles;
-    size_t row0 = row_tile * plan->rows, rows = least(plan->rows, c->out[1] - row0);
+    size_t row0 = row_tile * plan->rows, rows = size_min(plan->rows, c->out[1] - row0);
     size_t taps = volume(c->kernel), height = plan->height - (plan->rows - rows) * c->stride[1];
     real *plane = w->scratch + worker * w->panel;
     const real *top[MAX_TAPS], *at[MAX_TAPS]; /* of the first row, of this one */
     for (size_t t = 0; t < taps; t++)
         top[t] = plane + t / c->kernel[2] * c->dilation[1] * plan->width +
                  t % c->kernel[2] * c->dilation[2];
-    for (size_t g = group0; g < least(group0 + plan->groups, c->groups); g++) {
+    for (size_t g = group0; g < size_min(group0 + plan->groups, c->groups); g++) {
         fill_plane(c, image(w->x, w, n, g), row0 * c->stride[1], height, plan->width, plane);
         for (size_t m = 0; m < w->m; m++) {
             real *y = w->y + y_offset(w, n, g) + m * w->p + row0 * c->out[2];
@@ -376,7 +363,7 @@ static int depthwise_y_tile(void *ctx, size_t index, unsigned worker, struct err
 static int depthwise_y(struct work *w, const struct convolve_run *run, struct err *err) {
     struct planes planes = {*w, plan_planes(w->c), 0};
     planes.work.panel = plane_elements(w->c);
-    planes.group_tiles = pieces(w->c->groups, planes.plan.groups);
+    planes.group_tiles = size_pieces(w->c->groups, planes.plan.groups);
     size_t tiles = w->c->batch * planes.group_tiles * planes.plan.row_tiles;
     return loop_run(run->team, run->progress, tiles, depthwise_y_tile, &planes, err);
 }
@@ -403,9 +390,9 @@ static struct spread_plan plan_spread(const struct convolve *c) {
     struct spread_plan p;
     size_t across = (c->kernel[2] - 1) * c->dilation[2];
     p.span = (c->kernel[1] - 1) * c->dilation[1];
-    p.width = most((c->out[2] - 1) * c->stride[2] + 1 + across, c->in[2] + c->pad[2]);
-    p.rows = most(PLANE / p.width / c->stride[1], 1);
-    p.rows = least(p.rows, c->out[1]);
+    p.width = size_max((c->out[2] - 1) * c->stride[2] + 1 + across, c->in[2] + c->pad[2]);
+    p.rows = size_max(PLANE / p.width / c->stride[1], 1);
+    p.rows = size_min(p.rows, c->out[1]);
     p.height = (p.rows - 1) * c->stride[1] + 1 + p.span;
     p.margin = aligned(p.span * p.width + across);
     return p;
@@ -441,7 +428,7 @@ static size_t tap_offset(const struct convolve *c, const struct spread_plan *p, 
 static void band_x(const struct work *w, const struct spread_plan *p, const real *dy,
                    const real *weight, size_t row0, real *scratch, real *dx) {
     const struct convolve *c = w->c;
-    size_t rows = least(p->rows, c->out[1] - row0), taps = volume(c->kernel);
+    size_t rows = size_min(p->rows, c->out[1] - row0), taps = volume(c->kernel);
     size_t covered = (rows - 1) * c->stride[1] + 1, top = row0 * c->stride[1];
     real *spread = scratch + p->margin;
     const real *at[MAX_TAPS];
@@ -480,7 +467,7 @@ static int depthwise_w_tile(void *ctx, size_t g, unsigned worker, struct err *er
         double sums[MAX_TAPS] = {0};
         for (size_t n = 0; n < c->batch; n++)
             for (size_t row = 0; row < c->out[1]; row += plan.rows) {
-                size_t rows = least(plan.rows, c->out[1] - row);
+                size_t rows = size_min(plan.rows, c->out[1] - row);
                 size_t covered = (rows - 1) * c->stride[1] + 1;
                 /* Up to dy's last number: what a tap sees behind it does not count. */
                 size_t len = (covered - 1) * plan.width + (c->out[2] - 1) * c->stride[2] + 1;
@@ -501,7 +488,7 @@ static int depthwise_w_tile(void *ctx, size_t g, unsigned worker, struct err *er
 
 static void tile_y(struct work *w) {
     w->cols = panel_cols(w->c, w->k);
-    w->col_tiles = pieces(w->p, w->cols);
+    w->col_tiles = size_pieces(w->p, w->cols);
     w->panel = w->pointwise ? 0 : aligned(w->k * w->cols);
 }
 
@@ -528,7 +515,7 @@ static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct work *w = ctx;
     size_t tile = index % w->col_tiles, group = index / w->col_tiles % w->c->groups;
     size_t n = index / w->col_tiles / w->c->groups;
-    struct window win = {0, w->k, tile * w->cols, least((tile + 1) * w->cols, w->p)};
+    struct window win = {0, w->k, tile * w->cols, size_min((tile + 1) * w->cols, w->p)};
     size_t cols = win.p1 - win.p0;
     const real *x = image(w->x, w, n, group);
     real *panel = panel_of(w, worker), *y = w->y + y_offset(w, n, group) + win.p0;
@@ -552,7 +539,7 @@ static int y_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
 
 static int whole_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct work *w = ctx;
-    struct window win = {index * w->rows, least((index + 1) * w->rows, w->k), 0, w->p};
+    struct window win = {index * w->rows, size_min((index + 1) * w->rows, w->k), 0, w->p};
     fill_panel(w->c, w->x, win, w->p, w->whole + win.k0 * w->p);
     return 0;
 }
@@ -563,10 +550,10 @@ static int whole_y(const struct work *w, const struct convolve_run *run, struct 
         struct work one = *w;
         one.x = image(w->x, w, n, group);
         one.whole = w->scratch;
-        one.rows = most(PANEL / most(w->p, 1), 1);
+        one.rows = size_max(PANEL / size_max(w->p, 1), 1);
         real *y = w->y + y_offset(w, n, group);
-        if (!w->pointwise &&
-            loop_run(run->team, run->progress, pieces(w->k, one.rows), whole_tile, &one, err) < 0)
+        if (!w->pointwise && loop_run(run->team, run->progress, size_pieces(w->k, one.rows),
+                                      whole_tile, &one, err) < 0)
             return -1;
         if (gemm_run(&(struct gemm){.m = w->m,
                                     .n = w->p,
@@ -606,7 +593,7 @@ int convolve_y(const struct convolve *c, const real *x, const real *w, const rea
     tile_y(&work);
     if (is_whole(&work))
         return whole_y(&work, run, err);
-    if (gemm_check(work.k, work.k, most(work.p, work.cols), work.p, err) < 0)
+    if (gemm_check(work.k, work.k, size_max(work.p, work.cols), work.p, err) < 0)
         return -1;
     return loop_run(run->team, run->progress, c->batch * c->groups * work.col_tiles, y_tile, &work,
                     err);
@@ -617,11 +604,11 @@ int convolve_y(const struct convolve *c, const real *x, const real *w, const rea
 static void tile_x(struct work *w) {
     const struct convolve *c = w->c;
     size_t taps = volume(c->kernel), images = c->batch * c->groups;
-    size_t tiles = images < ENOUGH_TILES ? pieces(ENOUGH_TILES, most(images, 1)) : 1;
-    w->rows = pieces(c->in_channels, least(tiles, most(c->in_channels, 1)));
-    w->row_tiles = pieces(c->in_channels, w->rows);
+    size_t tiles = images < ENOUGH_TILES ? size_pieces(ENOUGH_TILES, size_max(images, 1)) : 1;
+    w->rows = size_pieces(c->in_channels, size_min(tiles, size_max(c->in_channels, 1)));
+    w->row_tiles = size_pieces(c->in_channels, w->rows);
     w->cols = panel_cols(c, w->rows * taps);
-    w->col_tiles = pieces(w->p, w->cols);
+    w->col_tiles = size_pieces(w->p, w->cols);
     w->panel = w->pointwise ? 0 : aligned(w->rows * taps * w->cols);
 }
 
@@ -631,12 +618,12 @@ static int x_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     size_t piece = index % w->row_tiles, group = index / w->row_tiles % c->groups;
     size_t n = index / w->row_tiles / c->groups, taps = volume(c->kernel);
     struct window win = {piece * w->rows * taps,
-                         least((piece + 1) * w->rows, c->in_channels) * taps, 0, 0};
+                         size_min((piece + 1) * w->rows, c->in_channels) * taps, 0, 0};
     real *panel = panel_of(w, worker);
     real *dx = w->dx + (n * c->groups + group) * c->in_channels * volume(c->in);
     for (size_t tile = 0; tile < w->col_tiles; tile++) {
         win.p0 = tile * w->cols;
-        win.p1 = least(win.p0 + w->cols, w->p);
+        win.p1 = size_min(win.p0 + w->cols, w->p);
         size_t cols = win.p1 - win.p0;
         gemm_tile(&(struct gemm){.a_transposed = true,
                                  .m = win.k1 - win.k0,
@@ -671,7 +658,7 @@ int convolve_x(const struct convolve *c, const real *dy, const real *w, real *dx
                         err);
     }
     tile_x(&work);
-    if (gemm_check(work.m, work.k, most(work.p, work.cols), work.p, err) < 0)
+    if (gemm_check(work.m, work.k, size_max(work.p, work.cols), work.p, err) < 0)
         return -1;
     return loop_run(run->team, run->progress, c->batch * c->groups * work.row_tiles, x_tile, &work,
                     err);
@@ -682,30 +669,30 @@ int convolve_x(const struct convolve *c, const real *dy, const real *w, real *dx
 static void tile_w(struct work *w) {
     size_t groups = w->c->groups;
     /* Pieces of K first: they share no panel. Then of M, which makes panels twice. */
-    size_t tiles = groups < ENOUGH_TILES ? pieces(ENOUGH_TILES, most(groups, 1)) : 1;
-    w->rows = least(w->k, most(pieces(w->k, tiles), 48));
-    w->rows = most(w->rows, 1);
-    w->row_tiles = pieces(w->k, w->rows);
-    tiles = pieces(tiles, most(w->row_tiles, 1));
-    w->m_rows = most(least(w->m, most(pieces(w->m, tiles), 64)), 1);
-    w->m_tiles = pieces(w->m, w->m_rows);
+    size_t tiles = groups < ENOUGH_TILES ? size_pieces(ENOUGH_TILES, size_max(groups, 1)) : 1;
+    w->rows = size_min(w->k, size_max(size_pieces(w->k, tiles), 48));
+    w->rows = size_max(w->rows, 1);
+    w->row_tiles = size_pieces(w->k, w->rows);
+    tiles = size_pieces(tiles, size_max(w->row_tiles, 1));
+    w->m_rows = size_max(size_min(w->m, size_max(size_pieces(w->m, tiles), 64)), 1);
+    w->m_tiles = size_pieces(w->m, w->m_rows);
     w->cols = panel_cols(w->c, w->rows);
-    w->col_tiles = pieces(w->p, w->cols);
+    w->col_tiles = size_pieces(w->p, w->cols);
     w->panel = w->pointwise ? 0 : aligned(w->rows * w->cols);
 }
 
 static int w_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct work *w = ctx;
     const struct convolve *c = w->c;
-    size_t m0 = index % w->m_tiles * w->m_rows, m1 = least(m0 + w->m_rows, w->m);
+    size_t m0 = index % w->m_tiles * w->m_rows, m1 = size_min(m0 + w->m_rows, w->m);
     size_t piece = index / w->m_tiles % w->row_tiles, group = index / w->m_tiles / w->row_tiles;
-    struct window win = {piece * w->rows, least((piece + 1) * w->rows, w->k), 0, 0};
+    struct window win = {piece * w->rows, size_min((piece + 1) * w->rows, w->k), 0, 0};
     real *panel = panel_of(w, worker);
     for (size_t n = 0; n < c->batch; n++) {
         const real *x = image(w->x, w, n, group);
         for (size_t tile = 0; tile < w->col_tiles; tile++) {
             win.p0 = tile * w->cols;
-            win.p1 = least(win.p0 + w->cols, w->p);
+            win.p1 = size_min(win.p0 + w->cols, w->p);
             size_t cols = win.p1 - win.p0;
             if (panel)
                 fill_panel(c, x, win, cols, panel);
@@ -740,7 +727,7 @@ int convolve_w(const struct convolve *c, const real *dy, const real *x, real *dw
         return loop_run(run->team, run->progress, c->groups, depthwise_w_tile, &work, err);
     }
     tile_w(&work);
-    if (gemm_check(most(work.p, work.cols), work.p, work.p, work.k, err) < 0)
+    if (gemm_check(size_max(work.p, work.cols), work.p, work.p, work.k, err) < 0)
         return -1;
     return loop_run(run->team, run->progress, c->groups * work.row_tiles * work.m_tiles, w_tile,
                     &work, err);
@@ -757,7 +744,7 @@ struct sums {
 
 static int bias_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     const struct sums *s = ctx;
-    size_t end = least((index + 1) * s->channels_a_tile, s->channels);
+    size_t end = size_min((index + 1) * s->channels_a_tile, s->channels);
     for (size_t m = index * s->channels_a_tile; m < end; m++) {
         double sum = 0;
         for (size_t n = 0; n < s->batch; n++)
@@ -770,9 +757,9 @@ static int bias_tile(void *ctx, size_t index, unsigned worker, struct err *err) 
 int convolve_bias(size_t batch, size_t channels, size_t positions, const real *dy, real *db,
                   const struct convolve_run *run, struct err *err) {
     struct sums s = {batch, channels, positions, dy, db, 1};
-    s.channels_a_tile = most(SUM_PIECE / most(batch * positions, 1), 1);
-    return loop_run(run->team, run->progress, pieces(channels, s.channels_a_tile), bias_tile, &s,
-                    err);
+    s.channels_a_tile = size_max(SUM_PIECE / size_max(batch * positions, 1), 1);
+    return loop_run(run->team, run->progress, size_pieces(channels, s.channels_a_tile), bias_tile,
+                    &s, err);
 }
 
 /* ---- scratch ---- */

@@ -17,6 +17,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/base/size.h"
 #include "compress/graph/op.h"
 #include "compress/graph/relate.h"
 #include "compress/tensor/vmath.h"
@@ -111,10 +112,6 @@ static struct work work_of(const struct op_run *run) {
     return w;
 }
 
-static size_t pieces(size_t len, size_t piece) {
-    return len / piece + (len % piece != 0);
-}
-
 static bool is_empty(const struct work *w) {
     return w->batch == 0 || w->channels == 0 || w->plane == 0;
 }
@@ -194,12 +191,13 @@ static int batch_forward(const struct op_run *run, struct err *err) {
     take_inputs(&w, run);
     w.y = array_real(run->out[0]);
     if (!w.params->training)
-        return loop_run(run->team, run->progress, pieces(w.batch * w.channels, w.planes_a_tile),
-                        inference_tile, &w, err);
+        return loop_run(run->team, run->progress,
+                        size_pieces(w.batch * w.channels, w.planes_a_tile), inference_tile, &w,
+                        err);
     w.running_mean = run->node->out_count > 1 && run->out[1] ? array_real(run->out[1]) : NULL;
     w.running_variance = run->node->out_count > 2 && run->out[2] ? array_real(run->out[2]) : NULL;
-    return loop_run(run->team, run->progress, pieces(w.channels, w.channels_a_tile), training_tile,
-                    &w, err);
+    return loop_run(run->team, run->progress, size_pieces(w.channels, w.channels_a_tile),
+                    training_tile, &w, err);
 }
 
 /* ---- backward ---- */
@@ -291,8 +289,8 @@ static int batch_backward(const struct op_backward *back, struct err *err) {
     real **const to[] = {&w.dx, &w.dscale, &w.dbias, &w.dmean, &w.dvariance};
     for (size_t i = 0; i < 5; i++)
         *to[i] = back->din[i] ? array_real(back->din[i]) : NULL;
-    return loop_run(run->team, run->progress, pieces(w.channels, w.channels_a_tile), backward_tile,
-                    &w, err);
+    return loop_run(run->team, run->progress, size_pieces(w.channels, w.channels_a_tile),
+                    backward_tile, &w, err);
 }
 
 static int batch_dims(struct relations *r, const struct op_run *shapes) {

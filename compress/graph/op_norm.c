@@ -19,6 +19,7 @@
  */
 #include "compress/base/arena.h"
 #include "compress/base/loop.h"
+#include "compress/base/size.h"
 #include "compress/graph/content.h"
 #include "compress/graph/op.h"
 #include "compress/graph/relate.h"
@@ -52,16 +53,12 @@ struct rows {
     size_t blocks;
 };
 
-static size_t pieces(size_t len, size_t piece) {
-    return len / piece + (len % piece != 0);
-}
-
 /* Rows per tile, and few enough tiles that a partial sum for each is cheap. */
 static void cut(struct rows *r) {
     size_t least = r->len < TILE ? TILE / (r->len ? r->len : 1) : 1;
-    size_t even = pieces(r->rows, MOST_BLOCKS);
+    size_t even = size_pieces(r->rows, MOST_BLOCKS);
     r->block = least > even ? least : even;
-    r->blocks = pieces(r->rows, r->block);
+    r->blocks = size_pieces(r->rows, r->block);
 }
 
 /* ---- one row ---- */
@@ -191,7 +188,8 @@ static int run_backward(struct rows *r, const struct op_run *run, struct err *er
     r->scratch = run->scratch;
     if (loop_run(run->team, run->progress, r->blocks, backward_tile, r, err) < 0)
         return -1;
-    return loop_run(run->team, run->progress, pieces(r->channels, FOLD_COLS), fold_tile, r, err);
+    return loop_run(run->team, run->progress, size_pieces(r->channels, FOLD_COLS), fold_tile, r,
+                    err);
 }
 
 static const real *data_of(const struct array *const *arrays, size_t count, size_t i) {

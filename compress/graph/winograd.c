@@ -18,6 +18,7 @@
 #include "compress/graph/winograd.h"
 
 #include "compress/base/loop.h"
+#include "compress/base/size.h"
 #include "compress/tensor/filtering.h"
 #include "compress/tensor/gemm.h"
 #include "compress/tensor/vmath.h"
@@ -71,26 +72,13 @@ struct block {
     real *line, *q, *u, *v, *p;
 };
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t most(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t pieces(size_t len, size_t piece) {
-    assert(piece > 0);
-    return len / piece + (len % piece != 0);
-}
-
 static size_t rounded(size_t n, size_t unit) {
-    return pieces(n, unit) * unit;
+    return size_pieces(n, unit) * unit;
 }
 
 /* An odd number of cache lines, lest all 36 planes fall into the same few sets. */
 static size_t plane_step(size_t elements) {
-    return (pieces(elements, 16) | 1) * 16;
+    return (size_pieces(elements, 16) | 1) * 16;
 }
 
 /* ---- how it is cut, and whether it pays ---- */
@@ -114,14 +102,15 @@ static uint64_t time_of(uint64_t tiles, uint64_t one) {
  * are. Returns its time. */
 static uint64_t cut(struct filter *f) {
     size_t in = f->c->in_channels, out = f->c->out_channels;
-    size_t most_cols = most(V_ELEMENTS / FILTERING_PLANES / in / LANES, 1) * LANES;
-    size_t few = pieces(f->squares, most_cols);
+    size_t most_cols = size_max(V_ELEMENTS / FILTERING_PLANES / in / LANES, 1) * LANES;
+    size_t few = size_pieces(f->squares, most_cols);
     uint64_t best = UINT64_MAX;
     for (size_t b = few; b < few + MORE_COL_BLOCKS && b <= f->squares; b++)
         for (size_t r = 1; r <= MOST_ROW_BLOCKS; r++) {
-            size_t cols = pieces(f->squares, b);
-            size_t rows = least(rounded(pieces(out, r), ROW_UNIT), out);
-            uint64_t tiles = (uint64_t)f->c->groups * pieces(f->squares, cols) * pieces(out, rows);
+            size_t cols = size_pieces(f->squares, b);
+            size_t rows = size_min(rounded(size_pieces(out, r), ROW_UNIT), out);
+            uint64_t tiles =
+                (uint64_t)f->c->groups * size_pieces(f->squares, cols) * size_pieces(out, rows);
             uint64_t time = time_of(tiles, tile_cost(f, rows, cols));
             if (time >= best)
                 continue;
@@ -129,24 +118,24 @@ static uint64_t cut(struct filter *f) {
             f->cols = cols;
             f->rows = rows;
         }
-    f->col_blocks = pieces(f->squares, f->cols);
-    f->row_blocks = pieces(out, f->rows);
+    f->col_blocks = size_pieces(f->squares, f->cols);
+    f->row_blocks = size_pieces(out, f->rows);
     return best;
 }
 
 static struct filter filter_of(const struct convolve *c, uint64_t *ret_time) {
     struct filter f = {.c = c};
-    f.across = pieces(c->out[2], FILTERING_TILE);
-    f.down = pieces(c->out[1], FILTERING_TILE);
+    f.across = size_pieces(c->out[2], FILTERING_TILE);
+    f.down = size_pieces(c->out[1], FILTERING_TILE);
     f.squares = c->batch * f.down * f.across;
     *ret_time = cut(&f);
-    f.sub = rounded(most(U_ELEMENTS / FILTERING_PLANES / c->in_channels, LANES), ROW_UNIT);
-    f.sub = least(f.rows, rounded(pieces(f.rows, pieces(f.rows, f.sub)), ROW_UNIT));
+    f.sub = rounded(size_max(U_ELEMENTS / FILTERING_PLANES / c->in_channels, LANES), ROW_UNIT);
+    f.sub = size_min(f.rows, rounded(size_pieces(f.rows, size_pieces(f.rows, f.sub)), ROW_UNIT));
     f.q_step = rounded(f.cols, LANES);
     f.u_step = plane_step(f.sub * c->in_channels);
     f.v_step = plane_step(c->in_channels * f.cols);
     f.p_step = plane_step(f.sub * f.cols);
-    f.line = rounded(least(f.cols, f.across) * FILTERING_TILE, LANES);
+    f.line = rounded(size_min(f.cols, f.across) * FILTERING_TILE, LANES);
     f.local = f.line + FILTERING_PLANES * (f.q_step + f.u_step + f.v_step + f.p_step);
     return f;
 }
@@ -161,7 +150,7 @@ bool winograd_fits(const struct convolve *c) {
 }
 
 bool winograd_pays(const struct convolve *c) {
-    if (!winograd_fits(c) || least(c->in_channels, c->out_channels) < LEAST_CHANNELS)
+    if (!winograd_fits(c) || size_min(c->in_channels, c->out_channels) < LEAST_CHANNELS)
         return false;
     uint64_t time, direct = convolve_macs(c) / DIRECT_RATE;
     filter_of(c, &time);
@@ -185,7 +174,7 @@ static struct run run_at(const struct block *b, size_t at) {
     const struct filter *f = b->f;
     size_t square = b->first + at, column = square % f->across, row = square / f->across;
     return (struct run){row / f->down, row % f->down * FILTERING_TILE, column * FILTERING_TILE,
-                        least(f->across - column, b->cols - at)};
+                        size_min(f->across - column, b->cols - at)};
 }
 
 static void gather_run(const struct block *b, const struct run *run, size_t channel, real *ret) {
@@ -196,11 +185,11 @@ static void gather_run(const struct block *b, const struct run *run, size_t chan
     size_t len = run->count * FILTERING_TILE + FILTERING_SPAN - FILTERING_TILE;
     size_t before = run->left < c->pad[2] ? c->pad[2] - run->left : 0;
     size_t from = run->left + before - c->pad[2];
-    size_t inside = from < c->in[2] ? least(len - before, c->in[2] - from) : 0;
+    size_t inside = from < c->in[2] ? size_min(len - before, c->in[2] - from) : 0;
     /* Rows above x, in it, below it. */
-    size_t above = run->top < c->pad[1] ? least(c->pad[1] - run->top, FILTERING_SPAN) : 0;
+    size_t above = run->top < c->pad[1] ? size_min(c->pad[1] - run->top, FILTERING_SPAN) : 0;
     size_t first = run->top + above - c->pad[1];
-    size_t rows = first < c->in[1] ? least(FILTERING_SPAN - above, c->in[1] - first) : 0;
+    size_t rows = first < c->in[1] ? size_min(FILTERING_SPAN - above, c->in[1] - first) : 0;
     size_t below = FILTERING_SPAN - above - rows, n = run->count, row_len = FILTERING_SPAN * step;
     filtering_deal(x, 0, above, 0, 0, n, ret, step);
     filtering_deal(x + (rows ? first * c->in[2] : 0) + (inside ? from : 0), c->in[2], rows, before,
@@ -253,11 +242,11 @@ static void lay_run(const struct block *b, const struct run *run, size_t m, cons
     const struct filter *f = b->f;
     const struct convolve *c = f->c;
     size_t channel = b->group * c->out_channels + m, step = f->q_step, width = c->out[2];
-    size_t n = least(run->count * FILTERING_TILE, width - run->left);
+    size_t n = size_min(run->count * FILTERING_TILE, width - run->left);
     real bias = f->bias && !f->add ? f->bias[channel] : 0;
     real *y = f->y + run->left +
               ((run->image * c->groups * c->out_channels + channel) * c->out[1] + run->top) * width;
-    size_t rows = least(FILTERING_TILE, c->out[1] - run->top);
+    size_t rows = size_min(FILTERING_TILE, c->out[1] - run->top);
     if (!f->add)
         filtering_collect(from, step, rows, n, bias, y, width);
     for (size_t row = 0; f->clamp && !f->add && row < rows; row++)
@@ -288,15 +277,15 @@ static int filter_tile(void *ctx, size_t index, unsigned worker, struct err *err
                       .group = index / f->row_blocks / f->col_blocks,
                       .first = col_block * f->cols,
                       .line = f->scratch + worker * f->local};
-    b.cols = least(f->cols, f->squares - b.first);
+    b.cols = size_min(f->cols, f->squares - b.first);
     b.u = b.line + f->line;
     b.v = b.u + FILTERING_PLANES * f->u_step;
     b.p = b.v + FILTERING_PLANES * f->v_step;
     b.q = b.p + FILTERING_PLANES * f->p_step;
     make_v(&b);
-    size_t end = least((row_block + 1) * f->rows, f->c->out_channels);
+    size_t end = size_min((row_block + 1) * f->rows, f->c->out_channels);
     for (size_t m = row_block * f->rows; m < end; m += f->sub) {
-        size_t count = least(f->sub, end - m);
+        size_t count = size_min(f->sub, end - m);
         make_u(&b, m, count);
         make_p(&b, count);
         lay_y(&b, m, count);

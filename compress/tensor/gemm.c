@@ -14,6 +14,7 @@
 #include "compress/tensor/gemm.h"
 
 #include "compress/base/loop.h"
+#include "compress/base/size.h"
 #include "compress/tensor/blas.h"
 
 #include <assert.h>
@@ -57,19 +58,10 @@ struct grid {
     size_t batches, batches_a_tile; /* the latter is 1 unless a product is one tile */
 };
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t pieces(size_t len, size_t piece) {
-    assert(piece > 0);
-    return len / piece + (len % piece != 0);
-}
-
 /* The length of equal pieces of at most about `most`, a multiple of unit. */
 static size_t piece_len(size_t len, size_t most, size_t unit) {
-    size_t count = pieces(len, most);
-    return count <= 1 ? len : pieces(pieces(len, count), unit) * unit;
+    size_t count = size_pieces(len, most);
+    return count <= 1 ? len : size_pieces(size_pieces(len, count), unit) * unit;
 }
 
 static void cut_vector(const struct gemm *g, struct grid *ret) {
@@ -82,22 +74,23 @@ static void cut_vector(const struct gemm *g, struct grid *ret) {
 
 /* What WORKERS need for it, in multiply-adds by k. */
 static size_t makespan(const struct gemm *g, size_t rows, size_t cols) {
-    size_t tiles = pieces(g->m, rows) * pieces(g->n, cols);
-    size_t computed = pieces(rows, ROW_UNIT) * ROW_UNIT * (pieces(cols, COL_UNIT) * COL_UNIT);
-    return pieces(tiles, WORKERS) * (computed + PACKING_A * rows + PACKING_B * cols);
+    size_t tiles = size_pieces(g->m, rows) * size_pieces(g->n, cols);
+    size_t computed =
+        size_pieces(rows, ROW_UNIT) * ROW_UNIT * (size_pieces(cols, COL_UNIT) * COL_UNIT);
+    return size_pieces(tiles, WORKERS) * (computed + PACKING_A * rows + PACKING_B * cols);
 }
 
 static void cut_matrix(const struct gemm *g, struct grid *ret) {
-    size_t k = g->k ? g->k : 1, least_rows = pieces(g->m, TILE_ROWS), best = SIZE_MAX;
+    size_t k = g->k ? g->k : 1, least_rows = size_pieces(g->m, TILE_ROWS), best = SIZE_MAX;
     for (size_t r = least_rows; r < least_rows + MOST_ROW_TILES; r++) {
-        size_t rows = piece_len(g->m, pieces(g->m, r), ROW_UNIT);
-        size_t few = pieces(g->n, TILE_MACS / rows / k + 1);
+        size_t rows = piece_len(g->m, size_pieces(g->m, r), ROW_UNIT);
+        size_t few = size_pieces(g->n, TILE_MACS / rows / k + 1);
         size_t many = rows * g->n * k / TILE_MACS_LEAST;
         if (rows * g->n * k < TILE_MACS_LEAST && r > least_rows)
             break;
-        many = least(many, pieces(g->n, TILE_COLS_LEAST));
+        many = size_min(many, size_pieces(g->n, TILE_COLS_LEAST));
         for (size_t c = few; c == few || (c <= many && c < few + 2 * WORKERS); c++) {
-            size_t cols = piece_len(g->n, pieces(g->n, c), COL_UNIT);
+            size_t cols = piece_len(g->n, size_pieces(g->n, c), COL_UNIT);
             size_t cost = makespan(g, rows, cols);
             if (cost >= best)
                 continue;
@@ -120,8 +113,8 @@ static void cut(const struct gemm *g, struct grid *ret) {
         cut_matrix(g, ret);
     }
     assert(ret->rows && ret->cols);
-    ret->row_tiles = pieces(g->m, ret->rows);
-    ret->col_tiles = pieces(g->n, ret->cols);
+    ret->row_tiles = size_pieces(g->m, ret->rows);
+    ret->col_tiles = size_pieces(g->n, ret->cols);
     if (ret->row_tiles * ret->col_tiles == 1)
         ret->batches_a_tile = macs >= BATCH_MACS ? 1 : BATCH_MACS / macs;
 }
@@ -181,12 +174,12 @@ static int run_tile(void *ctx, size_t index, unsigned worker, struct err *err) {
     size_t col_tile = index % grid->col_tiles;
     size_t row_tile = index / grid->col_tiles % grid->row_tiles;
     size_t first = index / grid->col_tiles / grid->row_tiles * grid->batches_a_tile;
-    size_t last = least(first + grid->batches_a_tile, grid->batches);
+    size_t last = size_min(first + grid->batches_a_tile, grid->batches);
     size_t row0 = row_tile * grid->rows, col0 = col_tile * grid->cols;
     struct gemm tile = *g;
     tile.batches = 1;
-    tile.m = least(grid->rows, g->m - row0);
-    tile.n = least(grid->cols, g->n - col0);
+    tile.m = size_min(grid->rows, g->m - row0);
+    tile.n = size_min(grid->cols, g->n - col0);
     tile.row_bias = g->row_bias ? g->row_bias + row0 : NULL;
     for (size_t i = first; i < last; i++) {
         tile.a = g->a + i * g->a_step + (g->a_transposed ? row0 : row0 * g->lda);
@@ -216,6 +209,6 @@ int gemm_run(const struct gemm *g, struct team *team, const struct progress *pro
         return 0;
     struct grid grid;
     cut(g, &grid);
-    size_t count = grid.row_tiles * grid.col_tiles * pieces(grid.batches, grid.batches_a_tile);
+    size_t count = grid.row_tiles * grid.col_tiles * size_pieces(grid.batches, grid.batches_a_tile);
     return loop_run(team, progress, count, run_tile, &grid, err);
 }
