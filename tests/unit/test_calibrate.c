@@ -226,8 +226,8 @@ static void a_bias_that_does_not_fit(void **state) {
     struct fixture f;
     struct err err;
     struct calibrate_result found;
-    int32_t codes[2];
-    float scales[2];
+    int32_t codes[2] = {0, -1};
+    float scales[2] = {0};
     start(&f, SAMPLES, 0.5f, "1");
     struct tensor *weight = model_tensor(f.net.model, "", "v");
     struct bias_wanted bias = {
