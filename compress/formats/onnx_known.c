@@ -224,6 +224,8 @@ static int walk(struct known *k, const struct graph *graph, struct err *err) {
         const char *name = quantized_by(node);
         if (name && !k->model->quantization)
             k->model->quantization = name;
+        if (!node->op) /* its inputs and outputs are as they please */
+            name = NULL;
         if (name && strcmp(name, "DequantizeLinear") == 0)
             result = know_dequantize(k, node, err);
         else if (name && strcmp(name, "MatMulNBits") == 0)

@@ -97,8 +97,8 @@ static int quantized_input(struct node *reader, struct value *a, struct value *r
     struct graph *graph = reader->graph;
     for (size_t i = 0; i < a->use_count; i++) {
         const struct node *node = a->uses[i].node;
-        if (strcmp(node->op_type, "DynamicQuantizeLinear") != 0 || node->out_count != 3 ||
-            !node->out[0] || !node->out[1] || !node->out[2])
+        if (!node->op || node->domain[0] || strcmp(node->op_type, "DynamicQuantizeLinear") != 0 ||
+            node->out_count != 3 || !node->out[0] || !node->out[1] || !node->out[2])
             continue;
         memcpy(ret, node->out, 3 * sizeof *ret);
         return 0;

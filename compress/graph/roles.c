@@ -705,7 +705,8 @@ static void backwards(struct scope *s, bool below, bool leads) {
 static void end_products(struct roles *r, const struct scope *s) {
     GRAPH_NODES(s->graph, node) {
         struct product *product = product_of(r, s, node);
-        const struct tag *out = product && node->out[0] ? tag_of(s, node->out[0]) : NULL;
+        const struct tag *out =
+            product && node->out_count && node->out[0] ? tag_of(s, node->out[0]) : NULL;
         if (!out || !out->leads)
             continue;
         if (product->data && product->data->varies && !product->data->above)
