@@ -246,6 +246,10 @@ int onnx_read_attr(const struct onnx_scope *scope, struct pbwire_span message, c
         substitute(scope, &f, ret, ret_given);
         return 0;
     }
+    if (message.bytes == 0) { /* it says nothing, not even its name */
+        *ret_given = false;
+        return 0;
+    }
     struct attr attr = {
         .name = f.name, .kind = ATTR_OTHER, .origin = {message.offset, message.bytes}};
     int result = 0;
